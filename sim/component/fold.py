@@ -1,0 +1,135 @@
+"""Folding: a steady state is advanced in closed form instead of step by step.
+
+Within a tile: when the leader's last windows of K-steps took equally long, and every streaming slot advanced equally
+in them, the whole system repeats itself; the clock is warped by as many windows as all slots still have to do.
+Across tiles: the same with visits, once the L2 hit rate has settled too (checked over the window).
+Servers' counters and the slots' cause accounts advance with the clock, so that totals stay what the ops asked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sim.component.kernel_run import KernelRun
+    from sim.component.sm import Slot
+
+STEP_TOLERANCE = 2e-4
+VISIT_TOLERANCE = 2e-3
+VISIT_WINDOWS = (1, 2, 3, 4, 6, 8)
+LONGEST_SEARCH_VISITS = 24
+
+
+class NoFold:
+    """`full` mode: nothing is folded."""
+
+    def step_done(self, slot: Slot) -> None:
+        """A slot finished a K-step."""
+
+    def visit_done(self, slot: Slot) -> None:
+        """A slot finished a tile."""
+
+
+class Fold(NoFold):
+    """Watches the leader (first slot of the first class) and warps when the state repeats."""
+
+    def __init__(self, run: KernelRun) -> None:
+        self._run = run
+        self._steps: list[_Mark] = []
+        self._visits: list[_Mark] = []
+
+    def step_done(self, slot: Slot) -> None:
+        run = self._run
+        if slot is not run.leader:
+            return
+        marks = self._steps
+        if slot.step <= 1:
+            marks.clear()
+        marks.append(_Mark(run, by_visit=False))
+        if len(marks) < 5 or slot.step < run.kernel.stages:
+            return
+        first, middle, last = marks[-5], marks[-3], marks[-1]
+        if not _repeats(first, middle, last, STEP_TOLERANCE):
+            return
+        windows = min(
+            (s.steps - s.issued - 1) // (a - b) if a > b else 0
+            for s, a, b in zip(run.slots, last.done, middle.done, strict=True)
+            if s.is_streaming
+        )
+        if windows > 0 and all(s.is_streaming or a == b for s, a, b in zip(run.slots, last.done, middle.done, strict=True)):
+            for s, a, b in zip(run.slots, last.done, middle.done, strict=True):
+                s.step += windows * (a - b)
+                s.issued += windows * (a - b)
+                s.done_steps += windows * (a - b)
+            last.advance(run, middle, windows)
+            marks.clear()
+
+    def visit_done(self, slot: Slot) -> None:
+        run = self._run
+        if slot is not run.leader:
+            return
+        self._steps.clear()
+        marks = self._visits
+        marks.append(_Mark(run, by_visit=True))
+        for window in VISIT_WINDOWS:
+            if len(marks) > 2 * window and _repeats(marks[-1 - 2 * window], marks[-1 - window], marks[-1], VISIT_TOLERANCE):
+                self._skip_visits(marks[-1 - window], marks[-1])
+                return
+        if len(marks) > LONGEST_SEARCH_VISITS:
+            self._skip_visits(marks[-13], marks[-1])
+
+    def _skip_visits(self, before: _Mark, last: _Mark) -> None:
+        run = self._run
+        moved = {sm: 0 for sm in run.sms}
+        for slot, a, b in zip(run.slots, last.done, before.done, strict=True):
+            moved[slot.sm] += a - b
+        if any(moved[sm] == 0 and sm.next_visit < sm.sm_class.visits for sm in run.sms):
+            return
+        spare = [(sm.sm_class.visits - sm.next_visit) // moved[sm] for sm in run.sms if moved[sm]]
+        windows = min(spare) - 1 if spare else 0
+        ends = [sm.sm_class.steps_of[sm.next_visit - 1 : sm.next_visit + windows * moved[sm]] for sm in run.sms if moved[sm]]
+        if windows > 0 and all(len(set(lengths)) == 1 for lengths in ends):
+            for sm in run.sms:
+                sm.next_visit += windows * moved[sm]
+            last.advance(run, before, windows)
+            self._visits.clear()
+
+
+class _Mark:
+    """The state of the run at one moment: time, progress, what every server has served, every slot's accounts."""
+
+    __slots__ = ("busy", "causes", "clock", "done", "moved", "served")
+
+    def __init__(self, run: KernelRun, *, by_visit: bool) -> None:
+        self.clock = run.engine.now
+        self.done = [slot.done_visits if by_visit else slot.done_steps for slot in run.slots]
+        self.served = [server.served for server in run.servers]
+        self.busy = [server.busy_ps for server in run.servers]
+        self.moved = [dict(hop.moved) for hop in run.hops]
+        self.causes = [dict(slot.causes) for slot in run.slots]
+
+    def advance(self, run: KernelRun, before: _Mark, windows: int) -> None:
+        """Let the interval `before`..`self` happen `windows` more times."""
+        run.engine.warp(windows * (self.clock - before.clock))
+        for index, server in enumerate(run.servers):
+            server.served += windows * (self.served[index] - before.served[index])
+            server.busy_ps += windows * (self.busy[index] - before.busy[index])
+        for hop, now, then in zip(run.hops, self.moved, before.moved, strict=True):
+            for access, n_bytes in now.items():
+                hop.moved[access] += windows * (n_bytes - then[access])
+        for slot, now, then in zip(run.slots, self.causes, before.causes, strict=True):
+            for cause, spent in now.items():
+                slot.causes[cause] += windows * (spent - then.get(cause, 0))
+
+
+def _repeats(first: _Mark, middle: _Mark, last: _Mark, tolerance: float) -> bool:
+    """Whether the last window is a copy of the one before: time, progress of every slot, bytes of every server."""
+    if [m - f for f, m in zip(first.done, middle.done, strict=True)] != [z - m for m, z in zip(middle.done, last.done, strict=True)]:
+        return False
+    once, again = middle.clock - first.clock, last.clock - middle.clock
+    if abs(once - again) > max(2, tolerance * once):
+        return False
+    for f, m, z in zip(first.served, middle.served, last.served, strict=True):
+        if abs((m - f) - (z - m)) > tolerance * max(1.0, m - f):
+            return False
+    return True

@@ -1,0 +1,115 @@
+"""The grid scheduler: how many CTAs fit an SM, which CTA runs where, and which SMs are in the same state.
+
+CTAs are dealt breadth first: CTA i goes to SM i mod n, as the hardware does while CTAs of a wave take equally long.
+Where they do not (kinds of different length) each goes to the SM with the least work so far, longest first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from heapq import heapify, heapreplace
+
+from sim.cost.program import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class SmLimits:
+    """What bounds residency on one SM (bytes, counts)."""
+
+    shared_bytes: int
+    registers: int
+    threads: int
+    ctas: int
+
+
+@dataclass(frozen=True, slots=True)
+class SmClass:
+    """`count` SMs (the `members`) that run equally long programs: one of them is simulated for all."""
+
+    members: tuple[int, ...]
+    visits: int
+    steps_of: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """SMs in the class."""
+        return len(self.members)
+
+
+def occupancy(kernel: Kernel, limits: SmLimits) -> int:
+    """CTAs of `kernel` that one SM holds at once; at least 1 (a kernel that does not fit would not have been chosen)."""
+    bounds = [limits.ctas, limits.threads // max(1, kernel.threads)]
+    if kernel.shared_bytes:
+        bounds.append(limits.shared_bytes // kernel.shared_bytes)
+    if kernel.registers:
+        bounds.append(limits.registers // (kernel.registers * kernel.threads))
+    return max(1, min(bounds))
+
+
+def deal(kernel: Kernel, sms: int, slots: int) -> list[SmClass]:
+    """Group the SMs into classes that run the same sequence of tile lengths.
+
+    `sms`: SMs of the GPU; `slots`: resident CTAs per SM. Returns classes, most work first.
+    """
+    if kernel.schedule == "persistent":
+        return _deal_persistent(kernel, sms, slots)
+    lengths = _deal_kinds(kernel, sms) if kernel.kinds else None
+    if lengths is None:
+        whole, rest = divmod(kernel.tiles, sms)
+        classes = [(tuple(range(rest)), (kernel.n_steps,) * (whole + 1)), (tuple(range(rest, sms)), (kernel.n_steps,) * whole)]
+    else:
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for sm, sequence in enumerate(lengths):
+            groups.setdefault(sequence, []).append(sm)
+        classes = [(tuple(members), sequence) for sequence, members in groups.items()]
+    found = [SmClass(members, len(steps), steps) for members, steps in classes if members and steps]
+    return sorted(found, key=lambda c: -sum(c.steps_of))
+
+
+def _workers(kernel: Kernel, sms: int, slots: int) -> int:
+    return min(kernel.ctas or sms * slots, sms * slots, kernel.total_steps)
+
+
+def _deal_persistent(kernel: Kernel, sms: int, slots: int) -> list[SmClass]:
+    """Stream-k: every worker an equal contiguous share of all K-steps; tile borders fall where they fall."""
+    workers = _workers(kernel, sms, slots)
+    slots = max(1, workers // sms)
+    active = min(sms, workers)
+    whole, rest = divmod(kernel.total_steps, workers)
+    rest = rest * active // workers
+    classes = []
+    for members, steps in ((tuple(range(rest)), whole + 1), (tuple(range(rest, active)), whole)):
+        if members and steps:
+            full, partial = divmod(steps, kernel.n_steps)
+            sequence = (kernel.n_steps,) * full + ((partial,) if partial else ())
+            visits = tuple(length for length in sequence for _ in range(slots))
+            classes.append(SmClass(members, len(visits), visits))
+    return classes
+
+
+def _deal_kinds(kernel: Kernel, sms: int) -> list[tuple[int, ...]]:
+    """Greedy list schedule: the next CTA to the SM with the least work so far (ties: lowest number)."""
+    loads = [(0, sm) for sm in range(sms)]
+    sequences: list[list[int]] = [[] for _ in range(sms)]
+    for count, steps in kernel.kinds:
+        rounds, rest = divmod(count, sms)
+        if rounds:
+            loads = [(load + rounds * steps, sm) for load, sm in loads]
+            for sequence in sequences:
+                sequence.extend([steps] * rounds)
+        heapify(loads)
+        for _ in range(rest):
+            load, sm = loads[0]
+            sequences[sm].append(steps)
+            heapreplace(loads, (load + steps, sm))
+    return [tuple(sequence) for sequence in sequences]
+
+
+def tile_of(kernel: Kernel, sm: int, k: int, sms: int, slots: int) -> int:
+    """Index of the tile that SM `sm` works on in its k-th visit (for panel look-ups)."""
+    if kernel.schedule != "persistent":
+        return sm + k * sms
+    workers = _workers(kernel, sms, slots)
+    per_sm = max(1, workers // sms)
+    worker = sm + (k % per_sm) * min(sms, workers)
+    return (worker * kernel.total_steps // workers) // kernel.n_steps + k // per_sm

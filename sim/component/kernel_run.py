@@ -1,0 +1,168 @@
+"""One kernel on the device: deals the CTAs, runs the SMs against L2 and memory, and returns what happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sim.component.fold import Fold, NoFold
+from sim.component.grid import SmClass, SmLimits, deal, occupancy, tile_of
+from sim.component.panel_cache import PanelCache
+from sim.component.sm import Cycles, Slot, Sm
+from sim.component.transfer import Hop, Requester
+from sim.engine import Behaviour, Engine
+
+if TYPE_CHECKING:
+    from sim.cost.program import Kernel
+
+CUDA_UNITS = frozenset({"fp32", "int8_dp4a"})
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What the device level knows of the machine (resolved from the components): rates in units per second."""
+
+    sms: int
+    clock_hz: float
+    flop_per_clock: dict[str, float]
+    limits: SmLimits
+    issue_ps: int
+    l2_capacity_bytes: float
+    l2: Hop
+    memory_path: tuple[Hop, ...]
+    walk_ps: int
+    tlb_reach_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What one launch of a kernel does: the device level's answer, all the system level needs.
+
+    Times in ps; bytes and FLOPs as served, not as asked. `causes` sum to `duration_ps`.
+    """
+
+    duration_ps: int
+    causes: dict[str, int]
+    l2_read_bytes: float
+    l2_write_bytes: float
+    dram_read_bytes: float
+    dram_write_bytes: float
+    flops: float
+    tensor_busy_share: float
+    events: int
+    waves: float
+    ctas: int
+    occupancy: int
+
+
+class KernelRun:
+    """The state of one kernel while it runs; `simulate` is the way in."""
+
+    def __init__(self, kernel: Kernel, device: Device, engine: Engine, *, is_full: bool) -> None:
+        self.kernel = kernel
+        self.device = device
+        self.engine = engine
+        self.cuda_units = CUDA_UNITS
+        self.hit_latency_ps = device.l2.latency_ps + device.issue_ps
+        self.miss_latency_ps = self.hit_latency_ps + sum(hop.latency_ps for hop in device.memory_path)
+        self.cycles = _cycles(kernel, device)
+        self.slots_per_sm = occupancy(kernel, device.limits)
+        self._cache = PanelCache(device.l2_capacity_bytes)
+        self._waves: dict[int, tuple[tuple[float, ...], float]] = {}
+        self._fetched: dict[str, float] = {"read": 0.0, "random": 0.0}
+        classes = deal(kernel, device.sms, self.slots_per_sm)
+        if is_full:
+            classes = [SmClass((member,), c.visits, c.steps_of) for c in classes for member in c.members]
+        self.sms = [Sm(engine, self, sm_class, self.slots_per_sm) for sm_class in classes]
+        self.slots: list[Slot] = [slot for sm in self.sms for slot in sm.slots]
+        self.leader = self.slots[0]
+        self.hops = (device.l2, *device.memory_path)
+        self.servers = [server for hop in self.hops for server in hop.servers()]
+        self.fold: NoFold = NoFold() if is_full else Fold(self)
+
+    def parts_of(self, sm: Sm, k: int, steps: int) -> list[tuple[Hop, float, str]]:
+        """What the k-th tile of `sm` fetches per K-step, by hop: all from L2, what L2 misses from memory too."""
+        missing, asked = self._wave(k, steps)
+        device, weight = self.device, sm.weight
+        parts: list[tuple[Hop, float, str]] = [(device.l2, self.kernel.step_bytes * weight, "read")]
+        share = weight / asked
+        for access in ("read", "random"):
+            n_bytes = share * sum(
+                m for m, operand in zip(missing, self.kernel.operands, strict=True) if operand.access == access
+            )
+            if n_bytes > 0.0:
+                parts.extend((hop, n_bytes, access) for hop in device.memory_path)
+        return parts
+
+    def _wave(self, k: int, steps: int) -> tuple[tuple[float, ...], float]:
+        """Bytes that the k-th visits of all SMs miss per K-step, by operand, and how many SMs make that visit."""
+        known = self._waves.get(k)
+        if known is None:
+            members = [m for sm in self.sms if k < sm.sm_class.visits for m in sm.sm_class.members]
+            tiles = [tile_of(self.kernel, m, k, self.device.sms, self.slots_per_sm) for m in members]
+            missing = self._cache.wave(self.kernel, tiles, steps)
+            known = self._waves[k] = (tuple(missing), float(len(members)))
+        return known
+
+    def store_parts(self, weight: int) -> list[tuple[Hop, float, str]]:
+        """What a CTA's epilogue writes to L2, for `weight` CTAs."""
+        n_bytes = self.kernel.store_bytes * weight
+        return [(self.device.l2, n_bytes, "write")] if n_bytes else []
+
+    def take_walk(self, slot: Slot) -> int:
+        """Extra latency of the first fetch of a CTA slot: its pages are not in the TLB (ps)."""
+        if slot.done_steps == 0 and slot.issued == 1:
+            cold = sum(o.step_bytes for o in self.kernel.operands if not o.is_resident)
+            return self.device.walk_ps if cold else 0
+        return 0
+
+    def simulate(self) -> Profile:
+        """Run to the end and account for every picosecond of it."""
+        engine, kernel = self.engine, self.kernel
+        processes = [engine.spawn(slot.sm.behave(slot), f"{kernel.name} sm{slot.sm.sm_class.members[0]}.{slot.index}") for slot in self.slots]
+        if kernel.flush_bytes:
+            processes.append(engine.spawn(self._flush(), f"{kernel.name} write-back"))
+        engine.run(engine.all_of(processes))
+        duration = engine.now
+        return _account(self, duration)
+
+    def _flush(self) -> Behaviour:
+        """Dirty bytes that this kernel's reads push out of L2, written back beside its reads."""
+        fetch = Requester(self.engine).fetch([(hop, self.kernel.flush_bytes, "write") for hop in self.device.memory_path], 1, 0)
+        if fetch.arrived_at < 0:
+            fetch.waiter = self.engine.event()
+            yield fetch.waiter
+
+
+def _cycles(kernel: Kernel, device: Device) -> Cycles:
+    ps_per_cycle = 1e12 / device.clock_hz
+    work = tuple(
+        (w.unit, round(w.flops / (device.flop_per_clock[w.unit] * w.efficiency) * ps_per_cycle)) for w in kernel.work
+    )
+    return Cycles(round(kernel.prologue_cycles * ps_per_cycle), round(kernel.step_cycles * ps_per_cycle), work)
+
+
+def _account(run: KernelRun, duration: int) -> Profile:
+    kernel, device = run.kernel, run.device
+    critical = max(run.slots, key=lambda slot: slot.last_end)
+    causes = dict(critical.causes)
+    spent = sum(causes.values())
+    if duration > spent:
+        causes["dram"] = causes.get("dram", 0) + duration - spent
+    tensor = sum(service for unit, service in run.cycles.work if unit not in CUDA_UNITS)
+    busy = tensor * kernel.total_steps / device.sms
+    ctas = run.kernel.ctas or (device.sms * run.slots_per_sm if kernel.schedule == "persistent" else kernel.tiles)
+    return Profile(
+        duration_ps=duration,
+        causes={cause: ps for cause, ps in sorted(causes.items()) if ps},
+        l2_read_bytes=device.l2.moved["read"],
+        l2_write_bytes=device.l2.moved["write"],
+        dram_read_bytes=device.memory_path[-1].moved["read"] + device.memory_path[-1].moved["random"],
+        dram_write_bytes=device.memory_path[-1].moved["write"],
+        flops=kernel.flops,
+        tensor_busy_share=min(1.0, busy / duration) if duration else 0.0,
+        events=run.engine.events,
+        waves=kernel.tiles / (device.sms * run.slots_per_sm),
+        ctas=ctas,
+        occupancy=run.slots_per_sm,
+    )

@@ -1,0 +1,154 @@
+"""Streaming multiprocessors running CTA programs.
+
+A CTA keeps `stages` K-steps of fetches outstanding, computes a step when its tiles have arrived and then re-uses that
+stage for the next fetch; the SM's tensor and CUDA cores serve its CTAs in turn. A representative SM stands for a class
+of SMs in the same state (`count` members), so its fetches carry that weight. The intervals of a slot tile its life and
+each has one cause.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sim.component.transfer import Fetch, Requester
+from sim.engine import Behaviour, Engine, FifoServer
+
+if TYPE_CHECKING:
+    from sim.component.grid import SmClass
+    from sim.component.kernel_run import KernelRun
+
+
+@dataclass(slots=True)
+class Cycles:
+    """Per-step costs of a kernel on one SM, in ps: computed once per kernel."""
+
+    prologue_ps: int
+    step_ps: int
+    work: tuple[tuple[str, int], ...]
+
+
+@dataclass(slots=True)
+class Slot:
+    """A CTA slot of a representative SM: the state that folding reads and advances."""
+
+    sm: Sm
+    index: int
+    steps: int = 0
+    step: int = 0
+    issued: int = 0
+    is_streaming: bool = False
+    causes: dict[str, int] = field(default_factory=dict)
+    pending: deque[Fetch] = field(default_factory=deque)
+    done_steps: int = 0
+    done_visits: int = 0
+    last_end: int = 0
+
+    def charge(self, cause: str, duration_ps: int) -> None:
+        """An interval of the slot's life, attributed to one cause."""
+        if duration_ps:
+            self.causes[cause] = self.causes.get(cause, 0) + duration_ps
+
+
+class Sm:
+    """The representative of one class of SMs."""
+
+    def __init__(self, engine: Engine, run: KernelRun, sm_class: SmClass, slots: int) -> None:
+        self.sm_class = sm_class
+        self.weight = sm_class.count
+        self.next_visit = 0
+        self.visits_left = sm_class.visits
+        self.units: dict[str, FifoServer] = {}
+        self.slots = [Slot(self, index) for index in range(min(slots, sm_class.visits))]
+        self._engine = engine
+        self._run = run
+        for unit, _ in run.cycles.work:
+            pool = "tensor" if unit not in run.cuda_units else "cuda"
+            self.units.setdefault(pool, FifoServer(engine, f"{sm_class.members[0]}.{pool}"))
+
+    def take_visit(self) -> tuple[int, int] | None:
+        """The next tile of this SM: (its number in the SM's sequence, its K-steps); None when all are handed out."""
+        if self.next_visit >= self.sm_class.visits:
+            return None
+        k = self.next_visit
+        self.next_visit += 1
+        return k, self.sm_class.steps_of[k]
+
+    def behave(self, slot: Slot) -> Behaviour:
+        """The life of one slot: visit after visit until the SM's sequence is used up."""
+        requester = Requester(self._engine)
+        while (visit := self.take_visit()) is not None:
+            yield from self._run_cta(slot, requester, *visit)
+        slot.last_end = self._engine.now
+
+    def _run_cta(self, slot: Slot, requester: Requester, k: int, steps: int) -> Behaviour:
+        run, engine = self._run, self._engine
+        cycles = run.cycles
+        parts = run.parts_of(self, k, steps)
+        slot.steps, slot.step, slot.issued = steps, 0, 0
+        if cycles.prologue_ps and (k < len(self.slots) or run.kernel.schedule != "persistent"):
+            yield engine.timeout(cycles.prologue_ps)
+            slot.charge("pipeline_fill", cycles.prologue_ps)
+        while slot.issued < min(run.kernel.stages, steps):
+            self._issue(slot, requester, parts, run)
+        slot.is_streaming = True
+        while slot.step < slot.steps:
+            fetch = slot.pending.popleft()
+            yield from self._await(slot, fetch)
+            for unit, service_ps in cycles.work:
+                pool = "tensor" if unit not in run.cuda_units else "cuda"
+                busy_ps = self.units[pool].reserve(service_ps)
+                yield engine.timeout(busy_ps)
+                slot.charge(pool, busy_ps)
+            if cycles.step_ps:
+                yield engine.timeout(cycles.step_ps)
+                slot.charge("dependency", cycles.step_ps)
+            slot.step += 1
+            slot.done_steps += 1
+            if slot.issued < slot.steps:
+                self._issue(slot, requester, parts, run)
+            run.fold.step_done(slot)
+        slot.is_streaming = False
+        yield from self._store(slot, requester)
+        slot.done_visits += 1
+        run.fold.visit_done(slot)
+
+    def _issue(self, slot: Slot, requester: Requester, parts: list, run: KernelRun) -> None:  # type: ignore[type-arg]
+        slot.issued += 1
+        is_cold = run.take_walk(slot)
+        latency_ps = run.miss_latency_ps if len(parts) > 1 else run.hit_latency_ps
+        slot.pending.append(requester.fetch(parts, self.weight, latency_ps + is_cold))
+
+    def _await(self, slot: Slot, fetch: Fetch) -> Behaviour:
+        """Wait for the tiles of a step; the wait goes to the server that held them up, or to latency."""
+        engine = self._engine
+        begin = engine.clock
+        if fetch.arrived_at < 0:
+            fetch.waiter = engine.event()
+            yield fetch.waiter
+        left = fetch.arrived_at + fetch.latency_ps - engine.clock
+        if left > 0:
+            yield engine.timeout(left)
+        waited = engine.clock - begin
+        if not waited:
+            return
+        latency = "pipeline_fill" if slot.step < self._run.kernel.stages else "dependency"
+        server = fetch.last
+        if server is not None and 0 <= server.busy_since <= begin:
+            slot.charge(fetch.cause, waited)
+        else:
+            queued = max(0, min(waited, fetch.arrived_at - max(begin, fetch.issued_at)))
+            slot.charge(fetch.cause, queued)
+            slot.charge(latency, waited - queued)
+
+    def _store(self, slot: Slot, requester: Requester) -> Behaviour:
+        """The epilogue: the output tile goes to L2; the CTA retires when L2 has taken it."""
+        parts = self._run.store_parts(self.weight)
+        if parts:
+            fetch = requester.fetch(parts, self.weight, 0)
+            if fetch.arrived_at < 0:
+                begin = self._engine.clock
+                fetch.waiter = self._engine.event()
+                yield fetch.waiter
+                slot.charge(fetch.cause, self._engine.clock - begin)

@@ -1,0 +1,91 @@
+"""A kernel as the device level runs it: a grid of CTA programs over operand tiles. Plain data, no time in it.
+
+A grid has `tiles` work items (output tiles). Each takes `n_steps` K-steps; in a step a CTA fetches one tile of every
+operand and then does the step's work. CTAs that use the same panel of an operand (a row of A tiles, a column of B
+tiles, the KV of one head) share it through L2: tile `t` uses panel `(t // divisor) % modulus`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """One input of the kernel, seen tile by tile.
+
+    `step_bytes`: bytes that one CTA fetches per K-step (edge tiles averaged in, so that totals are exact).
+    `is_resident`: the panels are in L2 when the kernel starts. `access`: `read` or `random` (short scattered pieces).
+    """
+
+    name: str
+    step_bytes: float
+    divisor: int = 1
+    modulus: int = 1
+    is_resident: bool = False
+    access: str = "read"
+
+    def panel(self, tile: int) -> int:
+        """Which panel of this operand the tile uses."""
+        return tile // self.divisor % self.modulus
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a CTA computes in one K-step: `flops` on `unit` (a key of the GPU's `flop_per_clock_per_sm`) issued at `efficiency`."""
+
+    unit: str
+    flops: float
+    efficiency: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One launch. Sizes in bytes, counts in CTAs or steps, cycles of the SM clock.
+
+    `schedule`: `tiles` (a CTA per tile, dealt breadth first) or `persistent` (`ctas` CTAs, each an equal contiguous
+    share of all K-steps: stream-k). `stages`: K-steps whose fetches may be outstanding. `kinds`: (tiles, n_steps) runs
+    where tiles differ (causal attention), else empty. `store_bytes`: written per tile. `flush_bytes`: dirty bytes that
+    this kernel pushes out of L2 to memory. `flops`: useful FLOPs (padding excluded).
+    """
+
+    name: str
+    tiles: int
+    n_steps: int
+    operands: tuple[Operand, ...]
+    work: tuple[Work, ...]
+    stages: int = 2
+    schedule: str = "tiles"
+    ctas: int = 0
+    kinds: tuple[tuple[int, int], ...] = ()
+    store_bytes: float = 0.0
+    flush_bytes: float = 0.0
+    threads: int = 256
+    shared_bytes: int = 0
+    registers: int = 64
+    prologue_cycles: int = 500
+    step_cycles: int = 0
+    tile: tuple[int, ...] = ()
+    split_k: int = 1
+    mma: str = ""
+    flops: float = 0.0
+
+    @property
+    def step_bytes(self) -> float:
+        """Bytes that one CTA fetches per K-step, all operands."""
+        return sum(operand.step_bytes for operand in self.operands)
+
+    @property
+    def total_steps(self) -> int:
+        """K-steps of the whole grid."""
+        return sum(count * steps for count, steps in self.kinds) if self.kinds else self.tiles * self.n_steps
+
+    @property
+    def l2_read_bytes(self) -> float:
+        """Bytes that the CTAs ask of L2: what the device must have served when the kernel ends."""
+        return self.step_bytes * self.total_steps
+
+    @property
+    def written_bytes(self) -> float:
+        """Bytes that the CTAs store."""
+        return self.store_bytes * self.tiles

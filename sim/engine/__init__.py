@@ -1,0 +1,8 @@
+"""The event engine: clock, processes, servers. The only importer of simpy."""
+
+from simpy.events import Event
+
+from sim.engine.clock import Behaviour, Engine
+from sim.engine.server import FairServer, FifoServer, Flow
+
+__all__ = ["Behaviour", "Engine", "Event", "FairServer", "FifoServer", "Flow"]

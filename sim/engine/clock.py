@@ -1,0 +1,105 @@
+"""The event engine: SimPy with an integer-picosecond clock, counted events, named processes and deadlock reports.
+
+Nothing else in the project imports simpy. Time is an `int` in picoseconds everywhere inside a simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import simpy
+from simpy.core import EmptySchedule
+from simpy.events import Event, Process, Timeout
+
+from sim.errors import DeadlockError, Problem
+
+Behaviour = Generator[Event, Any, Any]
+
+
+class Engine:
+    """One simulated clock.
+
+    `events` counts every SimPy event that was processed: the honest measure of simulation work.
+    `warp` moves the clock of the whole engine forward without touching what is pending: every pending event keeps
+    its distance from now. It is how a steady state is advanced in closed form (see `component/fold.py`).
+    """
+
+    def __init__(self) -> None:
+        self._env = simpy.Environment()
+        self._warped_ps = 0
+        self._waiting: dict[Process, str] = {}
+        self.events = 0
+
+    @property
+    def now(self) -> int:
+        """Simulated time, ps."""
+        return int(self._env.now) + self._warped_ps
+
+    @property
+    def clock(self) -> int:
+        """Time without warps, ps: what servers measure intervals with."""
+        return int(self._env.now)
+
+    def warp(self, duration_ps: int) -> None:
+        """Let `duration_ps` pass for everybody at once."""
+        if duration_ps < 0:
+            raise ValueError(f"time cannot go back ({duration_ps} ps)")
+        self._warped_ps += duration_ps
+
+    def event(self) -> Event:
+        """An event that somebody will trigger with `.succeed()`."""
+        return Event(self._env)
+
+    def timeout(self, delay_ps: int) -> Timeout:
+        """An event `delay_ps` from now."""
+        return Timeout(self._env, delay_ps)
+
+    def call_after(self, delay_ps: int, action: Callable[[], None]) -> None:
+        """Run `action` in `delay_ps`."""
+        Timeout(self._env, delay_ps).callbacks.append(lambda _event: action())  # type: ignore[union-attr]
+
+    def all_of(self, events: list[Event]) -> Event:
+        """An event that happens when all of `events` have happened."""
+        return self._env.all_of(events)
+
+    def spawn(self, behaviour: Behaviour, name: str) -> Process:
+        """Start a process. Its name appears in a deadlock report."""
+        process = self._env.process(behaviour)
+        self._waiting[process] = name
+        return process
+
+    def run(self, until: Event) -> None:
+        """Step until `until` has happened.
+
+        Raises:
+            DeadlockError: nothing is scheduled any more; names every live process and what it waits for.
+        """
+        step = self._env.step
+        count = 0
+        try:
+            while until.callbacks is not None:
+                step()
+                count += 1
+        except EmptySchedule:
+            raise DeadlockError(self._deadlock()) from None
+        finally:
+            self.events += count
+        if not until.ok:
+            raise until.value
+
+    def _deadlock(self) -> list[Problem]:
+        waits = [
+            Problem(f"{name} waits for {_describe(process.target, self._waiting)}", code="deadlock")
+            for process, name in self._waiting.items()
+            if process.is_alive
+        ]
+        head = Problem(f"deadlock at {self.now} ps: nothing is scheduled", code="deadlock")
+        return [head, *waits]
+
+
+def _describe(event: Event | None, names: dict[Process, str]) -> str:
+    if isinstance(event, Process) and event in names:
+        return f"process {names[event]}"
+    waited_for = getattr(event, "waited_for", None)
+    return str(waited_for) if waited_for else type(event).__name__

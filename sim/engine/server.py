@@ -1,0 +1,139 @@
+"""Shared furniture of components: servers that take time for work.
+
+* `FairServer`: a bandwidth that active requesters share equally, at each instant: the fluid limit of round-robin
+  arbitration in small pieces. Work is counted in units (bytes or weighted bytes); one wake-up per departure, whatever
+  the number of requesters. A job may stand for `weight` equal requesters (a cohort).
+* `FifoServer`: first come, first served, one timeout per job.
+
+Invariants (tested): work served = work submitted; never busier than elapsed; no idling with work waiting.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from math import ceil
+
+from sim.engine.clock import Engine
+
+Done = Callable[[], None]
+
+
+class FairServer:
+    """A server of `rate` units per second, shared equally among the requesters that have work in it."""
+
+    __slots__ = (
+        "_armed_at", "_engine", "_heap", "_last", "_sequence", "_virtual", "_weight",
+        "busy_ps", "busy_since", "name", "rate_per_ps", "served",
+    )  # fmt: skip
+
+    def __init__(self, engine: Engine, name: str, rate: float) -> None:
+        if rate <= 0:
+            raise ValueError(f"{name}: rate must be positive, not {rate}")
+        self.name = name
+        self.rate_per_ps = rate / 1e12
+        self.served = 0.0
+        self.busy_ps = 0
+        self.busy_since = -1
+        self._engine = engine
+        self._heap: list[tuple[float, int, float, Done]] = []
+        self._virtual = 0.0
+        self._weight = 0.0
+        self._last = 0
+        self._armed_at = -1
+        self._sequence = 0
+
+    def submit(self, work: float, weight: float, done: Done) -> None:
+        """Serve `work` units for `weight` equal requesters together; call `done` when the last unit is through."""
+        now = self._engine.clock
+        self._advance(now)
+        if self._weight == 0.0:
+            self.busy_since = now
+            self._virtual = 0.0
+        self._sequence += 1
+        heappush(self._heap, (self._virtual + work / weight, self._sequence, weight, done))
+        self._weight += weight
+        self.served += work
+        self._arm(now)
+
+    def _advance(self, now: int) -> None:
+        if self._weight > 0.0 and now > self._last:
+            elapsed = now - self._last
+            self._virtual += elapsed * self.rate_per_ps / self._weight
+            self.busy_ps += elapsed
+        self._last = now
+
+    def _arm(self, now: int) -> None:
+        due = now + max(0, ceil((self._heap[0][0] - self._virtual) * self._weight / self.rate_per_ps))
+        if self._armed_at < now or due < self._armed_at:
+            self._armed_at = due
+            self._engine.call_after(due - now, self._wake)
+
+    def _wake(self) -> None:
+        now = self._engine.clock
+        if now != self._armed_at:
+            return
+        self._armed_at = -1
+        self._advance(now)
+        # What would take less than a picosecond more is through: the wake-up was rounded up to whole picoseconds.
+        horizon = self._virtual + self.rate_per_ps / self._weight * 1e-3
+        finished = []
+        while self._heap and self._heap[0][0] <= horizon:
+            _, _, weight, done = heappop(self._heap)
+            self._weight -= weight
+            finished.append(done)
+        if not self._heap:
+            self._weight = 0.0
+            self.busy_since = -1
+        for done in finished:
+            done()
+        if self._heap and self._armed_at < now:
+            self._arm(now)
+
+
+class Flow:
+    """One requester's queue in front of a `FairServer`: its jobs are served one after the other, in order."""
+
+    __slots__ = ("_is_busy", "_queue", "_server")
+
+    def __init__(self, server: FairServer) -> None:
+        self._server = server
+        self._queue: deque[tuple[float, float, Done]] = deque()
+        self._is_busy = False
+
+    def submit(self, work: float, weight: float, done: Done) -> None:
+        """Queue a job behind this requester's earlier ones."""
+        if self._is_busy:
+            self._queue.append((work, weight, done))
+        else:
+            self._is_busy = True
+            self._server.submit(work, weight, lambda: self._finish(done))
+
+    def _finish(self, done: Done) -> None:
+        if self._queue:
+            work, weight, following = self._queue.popleft()
+            self._server.submit(work, weight, lambda: self._finish(following))
+        else:
+            self._is_busy = False
+        done()
+
+
+class FifoServer:
+    """First come, first served: `reserve` returns how long from now the job will take, its wait included."""
+
+    __slots__ = ("_engine", "_free_at", "busy_ps", "name")
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self.name = name
+        self.busy_ps = 0
+        self._engine = engine
+        self._free_at = 0
+
+    def reserve(self, service_ps: int) -> int:
+        """Take the server for `service_ps` after everybody before; the time from now to the end, ps."""
+        now = self._engine.clock
+        start = max(now, self._free_at)
+        self._free_at = start + service_ps
+        self.busy_ps += service_ps
+        return self._free_at - now

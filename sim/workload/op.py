@@ -1,0 +1,125 @@
+"""The operations a step is made of: shapes and formats only, no hardware and no cost.
+
+Every op has an `id`, the ids of the ops whose output it reads (`after`) and a `site`: the place in the model that it
+comes from (`attn_norm`, `ffn_down`...), which is what a runtime's launch table is keyed by and what plots group by.
+Sizes are counts of elements, tokens or bytes; formats are names of `workloads/quants` formats (`bf16`, `q4_k`, ...).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Op:
+    """What all ops share."""
+
+    kind: ClassVar[str] = "op"
+    id: str
+    after: tuple[str, ...] = ()
+    site: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gemm(Op):
+    """(m, k) activations times (k, n) weights in format `dtype`; `inputs`/`outputs` are the activation formats."""
+
+    kind: ClassVar[str] = "gemm"
+    m: int
+    n: int
+    k: int
+    dtype: str
+    inputs: str = "bf16"
+    outputs: str = "bf16"
+    is_gated: bool = False
+    """gate and up projections in one kernel whose epilogue applies the activation: n counts both, n / 2 is stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupedGemm(Op):
+    """One GEMM per expert that some of `tokens` chose: (rows of the expert, k) times (k, n), `top_k` rows a token."""
+
+    kind: ClassVar[str] = "grouped_gemm"
+    tokens: int
+    experts: int
+    top_k: int
+    n: int
+    k: int
+    dtype: str
+    skew: float = 0.0
+    inputs: str = "bf16"
+    outputs: str = "bf16"
+    is_gated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attention(Op):
+    """Causal attention: `query` new positions of each of `batch` sequences; `context` keys seen by the last of them."""
+
+    kind: ClassVar[str] = "attention"
+    batch: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    query: int
+    context: int
+    window: int | None = None
+    kv_dtype: str = "bf16"
+    dtype: str = "bf16"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elementwise(Op):
+    """A streaming kernel over `elements`: `reads` arrays in, `writes` arrays out, each element `dtype` wide.
+
+    `read_bytes`/`write_bytes`, when given, say the exact traffic instead (mixed widths). `flops_per_element` on CUDA cores.
+    `rows`: independent rows that are reduced (norms, softmax); 0 where there is no reduction.
+    """
+
+    kind: ClassVar[str] = "elementwise"
+    elements: int
+    reads: float = 1
+    writes: float = 1
+    dtype: str = "bf16"
+    read_bytes: int | None = None
+    write_bytes: int | None = None
+    flops_per_element: float = 1.0
+    rows: int = 0
+    is_cold: bool = False
+    """True where the read does not come from a previous op but from memory (embedding rows, a KV cache)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy(Op):
+    """`size_bytes` moved between two components of the machine (`cpu`, `gpu`, `nvme`, `nic`...)."""
+
+    kind: ClassVar[str] = "copy"
+    size_bytes: int
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host(Op):
+    """The CPU works for `duration_s`; a host op that follows a GPU op waits for it (a synchronisation)."""
+
+    kind: ClassVar[str] = "host"
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Custom(Op):
+    """A kernel described by its totals: FLOPs on `unit`, bytes read and written, spread over `ctas`."""
+
+    kind: ClassVar[str] = "custom"
+    flops: float = 0.0
+    read_bytes: int = 0
+    write_bytes: int = 0
+    ctas: int = 1
+    unit: str = "fp32"
+    component: str | None = None
+    """The component that runs it, when the user says so (an accelerator of their own)."""
+
+
+OP_KINDS: dict[str, type[Op]] = {cls.kind: cls for cls in (Gemm, GroupedGemm, Attention, Elementwise, Copy, Host, Custom)}
