@@ -11,6 +11,8 @@ from collections import OrderedDict
 from sim.cost.program import Kernel, Operand
 
 SEGMENTS = 4
+Place = tuple[int, int, int, int]
+Key = tuple[int, Place, int]
 
 
 class PanelCache:
@@ -18,9 +20,9 @@ class PanelCache:
 
     def __init__(self, capacity_bytes: float) -> None:
         self._capacity = capacity_bytes
-        self._held: OrderedDict[tuple[int, int, int], float] = OrderedDict()
+        self._held: OrderedDict[Key, float] = OrderedDict()
         self._bytes = 0.0
-        self._seen: set[tuple[int, int, int]] = set()
+        self._seen: set[Key] = set()
 
     def wave(self, kernel: Kernel, tiles: list[int], steps: int) -> list[float]:
         """Touch what a wave of `tiles` reads, `steps` K-steps long.
@@ -28,7 +30,8 @@ class PanelCache:
         Returns, per operand, the bytes that have to come from memory per K-step, all CTAs of the wave together.
         """
         missing = [0.0] * len(kernel.operands)
-        panels = [sorted({operand.panel(tile) for tile in tiles}) for operand in kernel.operands]
+        places = [kernel.grid.place(tile) for tile in tiles]
+        panels = [sorted({operand.panel(place) for place in places}) for operand in kernel.operands]
         for segment in range(SEGMENTS):
             for index, operand in enumerate(kernel.operands):
                 size = operand.step_bytes * steps / SEGMENTS
@@ -36,7 +39,7 @@ class PanelCache:
                 missing[index] += misses * operand.step_bytes / SEGMENTS
         return missing
 
-    def _touch(self, key: tuple[int, int, int], size: float, operand: Operand) -> bool:
+    def _touch(self, key: Key, size: float, operand: Operand) -> bool:
         """True when the segment has to be fetched from memory."""
         held = self._held
         if key in held:

@@ -2,7 +2,7 @@
 
 A grid has `tiles` work items (output tiles). Each takes `n_steps` K-steps; in a step a CTA fetches one tile of every
 operand and then does the step's work. CTAs that use the same panel of an operand (a row of A tiles, a column of B
-tiles, the KV of one head) share it through L2: tile `t` uses panel `(t // divisor) % modulus`.
+tiles, the KV of one head) share it through L2; `Grid` says which CTA is where, `Operand.follows` what it shares.
 """
 
 from __future__ import annotations
@@ -11,23 +11,58 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Grid:
+    """The order in which tiles are walked: batches (experts, heads) outermost, then rows and columns, K-splits innermost.
+
+    `order` says which of the two moves fastest: `m` (rows, inside groups of `group` rows of tiles: a swizzle) or `n`.
+    """
+
+    rows: int
+    columns: int = 1
+    splits: int = 1
+    group: int = 0
+    order: str = "m"
+
+    def place(self, tile: int) -> tuple[int, int, int, int]:
+        """(batch, row, column, split) of a tile."""
+        rest, split = divmod(tile, self.splits)
+        batch, within = divmod(rest, self.rows * self.columns)
+        if self.order == "n":
+            row, column = divmod(within, self.columns)
+            return batch, row, column, split
+        group = self.group or self.rows
+        block, inside = divmod(within, group * self.columns)
+        height = min(group, self.rows - block * group)
+        column, row = divmod(inside, height)
+        return batch, block * group + row, column, split
+
+
+@dataclass(frozen=True, slots=True)
 class Operand:
     """One input of the kernel, seen tile by tile.
 
     `step_bytes`: bytes that one CTA fetches per K-step (edge tiles averaged in, so that totals are exact).
-    `is_resident`: the panels are in L2 when the kernel starts. `access`: `read` or `random` (short scattered pieces).
+    `follows`: which coordinates of a tile tell its panel: letters of `bmn`. `shared_by`: so many batches in a row share
+    a panel (query heads of one KV head). `is_resident`: the panels are in L2 when the kernel starts.
+    `access`: `read` or `random` (short scattered pieces).
     """
 
     name: str
     step_bytes: float
-    divisor: int = 1
-    modulus: int = 1
+    follows: str
     is_resident: bool = False
     access: str = "read"
+    shared_by: int = 1
 
-    def panel(self, tile: int) -> int:
-        """Which panel of this operand the tile uses."""
-        return tile // self.divisor % self.modulus
+    def panel(self, place: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        """Which panel of this operand (and which K-split of it) the tile at `place` uses."""
+        batch, row, column, split = place
+        return (
+            batch // self.shared_by if "b" in self.follows else 0,
+            row if "m" in self.follows else 0,
+            column if "n" in self.follows else 0,
+            split,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +87,7 @@ class Kernel:
     name: str
     tiles: int
     n_steps: int
+    grid: Grid
     operands: tuple[Operand, ...]
     work: tuple[Work, ...]
     stages: int = 2

@@ -1,0 +1,121 @@
+"""Attention as CTA programs: prefill over query tiles, decode split over the keys.
+
+A CTA holds a tile of queries (with grouped-query packing: the query heads of one KV head together) and walks the keys
+it may see, one tile per K-step: QK^T, softmax on the CUDA cores, PV. FLOPs per score: 4 x head_dim.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+from sim.cost.program import Grid, Kernel, Operand, Work
+from sim.workload.op import Attention
+from sim.workload.quant import Format
+from sim.workload.runtime import KernelRule
+
+KINDS = 4
+
+
+def scores(op: Attention) -> float:
+    """Query-key pairs that are not masked, per query head and sequence."""
+    first = op.context - op.query + 1
+    if op.window is None:
+        return op.query * (first + op.context) / 2
+    ramp = max(0, min(op.query, op.window - first + 1))
+    return ramp * (2 * first + ramp - 1) / 2 + (op.query - ramp) * op.window
+
+
+def flops(op: Attention) -> float:
+    """Useful FLOPs: QK^T and PV over unmasked scores."""
+    return 4.0 * op.batch * op.heads * op.head_dim * scores(op)
+
+
+def kv_bytes(op: Attention, kv: Format) -> float:
+    """Bytes of keys and values that the op has to see at least once."""
+    seen = op.context if op.window is None else min(op.context, op.window + op.query - 1)
+    return 2.0 * op.batch * op.kv_heads * op.head_dim * seen * kv.bits_per_weight / 8
+
+
+def prefill_kernel(op: Attention, name: str, rule: KernelRule, kv: Format, act: Format, *, inputs_resident: bool) -> Kernel:
+    """Query tiles x KV heads (or heads) x sequences; causal, so later tiles walk more keys."""
+    packed = op.heads // op.kv_heads if rule.packs_gqa else 1
+    head_groups = op.heads // packed
+    rows = min(rule.tile_m, key=lambda r: (ceil(op.query * packed / r), r))
+    queries = max(1, rows // packed)
+    n_q = ceil(op.query / queries)
+    lengths = [_keys_seen(op, i * queries, min(op.query, (i + 1) * queries)) for i in range(n_q)]
+    steps = [max(1, ceil(keys / rule.tile_n)) for keys in lengths]
+    tiles = n_q * head_groups * op.batch
+    kv_step = 2.0 * rule.tile_n * op.head_dim * kv.bits_per_weight / 8
+    query_bytes = op.query * op.heads * op.head_dim * op.batch * act.bits_per_weight / 8
+    mean_steps = sum(steps) / n_q
+    is_uniform = rule.schedule == "persistent" or len(set(steps)) == 1
+    operands = (
+        Operand("inputs", query_bytes / (tiles * mean_steps), "bm", inputs_resident),
+        Operand("kv", kv_step * sum(lengths) / (sum(steps) * rule.tile_n), "b", shared_by=head_groups // op.kv_heads),
+    )
+    return Kernel(
+        name=name, tiles=tiles, n_steps=max(1, round(mean_steps)), grid=Grid(n_q), operands=operands, work=_work(op, rule, rows),
+        stages=rule.stages, schedule="persistent" if rule.schedule == "persistent" else "tiles",
+        kinds=() if is_uniform else _kinds(steps, head_groups * op.batch), store_bytes=query_bytes / tiles,
+        threads=rule.threads, shared_bytes=_shared(op, rule, kv, rows), registers=rule.registers,
+        prologue_cycles=rule.prologue_cycles, step_cycles=rule.step_cycles, tile=(rows, rule.tile_n, op.head_dim),
+        mma=rule.unit, flops=flops(op),
+    )  # fmt: skip
+
+
+def decode_kernel(op: Attention, name: str, rule: KernelRule, kv: Format, act: Format, slots: int, *, inputs_resident: bool) -> Kernel:
+    """One query per sequence: the keys of each (sequence, KV head) are split over CTAs to fill the GPU."""
+    packed = op.heads // op.kv_heads if rule.packs_gqa else 1
+    units = op.batch * op.heads // packed
+    keys = op.context if op.window is None else min(op.context, op.window)
+    all_steps = max(1, ceil(keys / rule.tile_n))
+    split = max(1, min(rule.split_limit, ceil(slots / units) if units < slots else 1, all_steps // rule.split_steps))
+    steps = ceil(all_steps / split)
+    kv_total = 2.0 * keys * op.head_dim * kv.bits_per_weight / 8
+    query_bytes = packed * op.head_dim * act.bits_per_weight / 8
+    operands = (
+        Operand("inputs", query_bytes / steps, "b", inputs_resident),
+        Operand("kv", kv_total / (split * steps), "b", shared_by=op.heads // packed // op.kv_heads),
+    )
+    rows = min(rule.tile_m, key=lambda r: (ceil(packed / r), r))
+    stored = query_bytes if split == 1 else packed * (op.head_dim + 2) * 4.0
+    return Kernel(
+        name=name, tiles=units * split, n_steps=steps, grid=Grid(1, 1, split), operands=operands, work=_work(op, rule, rows),
+        stages=rule.stages, store_bytes=stored, threads=rule.threads, shared_bytes=_shared(op, rule, kv, rows),
+        registers=rule.registers, prologue_cycles=rule.prologue_cycles, step_cycles=rule.step_cycles,
+        tile=(rows, rule.tile_n, op.head_dim), split_k=split, mma=rule.unit, flops=flops(op),
+    )  # fmt: skip
+
+
+def _keys_seen(op: Attention, first_query: int, end_query: int) -> int:
+    """Keys that the queries [first_query, end_query) of a sequence see together."""
+    end = op.context - op.query + end_query
+    start = 0 if op.window is None else max(0, op.context - op.query + first_query - op.window + 1)
+    return end - start
+
+
+def _kinds(steps: list[int], per_tile: int) -> tuple[tuple[int, int], ...]:
+    """At most `KINDS` lengths, longest first, keeping the sum of K-steps."""
+    ordered = sorted(steps, reverse=True)
+    size = max(1, ceil(len(ordered) / KINDS))
+    kinds = []
+    for start in range(0, len(ordered), size):
+        part = ordered[start : start + size]
+        kinds.append((len(part) * per_tile, max(1, round(sum(part) / len(part)))))
+    return tuple(kinds)
+
+
+def _work(op: Attention, rule: KernelRule, rows: int) -> tuple[Work, ...]:
+    pairs = rows * rule.tile_n
+    work = [Work(rule.unit, 4.0 * pairs * op.head_dim, rule.efficiency)]
+    if rule.alu_flops_per_score:
+        work.append(Work("fp32", rule.alu_flops_per_score * pairs))
+    return tuple(work)
+
+
+def _shared(op: Attention, rule: KernelRule, kv: Format, rows: int) -> int:
+    if rule.shared_bytes is not None:
+        return rule.shared_bytes
+    tile = rule.stages * 2 * rule.tile_n * op.head_dim * kv.bits_per_weight / 8
+    return round(tile + rows * op.head_dim * 2)

@@ -1,0 +1,112 @@
+"""GEMM, GEMV and grouped GEMM as CTA programs.
+
+An (m, k) x (k, n) product is a grid of output tiles; each K-step a CTA fetches one activation tile and one weight tile
+and multiplies them. Bytes are exact over the grid (edges averaged in); matrix units work on whole tiles when the rule
+says so, which is where small batches lose FLOPs but not time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from sim.cost.program import Grid, Kernel, Operand, Work
+from sim.workload.op import Gemm, GroupedGemm
+from sim.workload.popularity import route
+from sim.workload.quant import Format
+from sim.workload.runtime import KernelRule
+
+
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """Storage of a GEMM's three matrices."""
+
+    weights: Format
+    inputs: Format
+    outputs: Format
+
+
+def flops(op: Gemm | GroupedGemm) -> float:
+    """Useful FLOPs, a multiply-add counted as 2."""
+    rows = op.m if isinstance(op, Gemm) else op.tokens * op.top_k
+    return 2.0 * rows * op.n * op.k
+
+
+def tile_rows(rule: KernelRule, m: int) -> int:
+    """The rule's tile height for `m` rows: the fewest tiles, then the smallest tile that gives as few."""
+    return min(rule.tile_m, key=lambda rows: (ceil(m / rows), rows))
+
+
+def gemm_kernel(op: Gemm, name: str, rule: KernelRule, formats: Formats, slots: int, *, inputs_resident: bool) -> Kernel:
+    """The kernel of a dense GEMM; `slots` = CTAs that the GPU holds at once (for the choice of K-splits)."""
+    rows = tile_rows(rule, op.m)
+    n_m, n_n = ceil(op.m / rows), ceil(op.n / rule.tile_n)
+    steps = ceil(op.k / rule.tile_k)
+    split = _splits(rule, n_m * n_n, steps, slots)
+    per_split = ceil(steps / split)
+    weight_bytes = op.n * op.k * formats.weights.bits_per_weight / 8
+    input_bytes = op.m * op.k * formats.inputs.bits_per_weight / 8
+    visits = split * per_split
+    operands = (
+        Operand("inputs", input_bytes / (n_m * visits), "m", inputs_resident),
+        Operand("weights", weight_bytes / (n_n * visits), "n", access=rule.access),
+    )
+    stored = op.m * (op.n / 2 if op.is_gated else op.n) * formats.outputs.bits_per_weight / 8
+    if split > 1:
+        stored = split * op.m * op.n * 4.0
+    grid = Grid(n_m, n_n, split, rule.swizzle if rule.swizzle > 1 else 0, rule.order)
+    return _kernel(
+        name, rule, formats, tile=(rows, rule.tile_n, rule.tile_k), tiles=n_m * n_n * split, steps=per_split, grid=grid,
+        operands=operands, real_rows=op.m / n_m, store_bytes=stored / (n_m * n_n * split), flops=flops(op),
+    )  # fmt: skip
+
+
+def grouped_kernel(op: GroupedGemm, name: str, rule: KernelRule, formats: Formats, *, inputs_resident: bool) -> Kernel:
+    """The kernel of one GEMM per active expert: expected experts and row tiles from the routing's popularity."""
+    rows_total = op.tokens * op.top_k
+    mean_rows = max(1, ceil(rows_total / op.experts))
+    rows = tile_rows(rule, min(op.tokens, 4 * mean_rows))
+    routing = route(op.tokens, op.experts, op.top_k, op.skew, rows)
+    n_n, steps = ceil(op.n / rule.tile_n), ceil(op.k / rule.tile_k)
+    per_expert = max(1, round(routing.row_tiles / routing.active))
+    experts = routing.row_tiles / per_expert
+    tiles = max(1, round(routing.row_tiles * n_n))
+    weight_bytes = routing.active * op.n * op.k * formats.weights.bits_per_weight / 8
+    input_bytes = rows_total * op.k * formats.inputs.bits_per_weight / 8
+    operands = (
+        Operand("inputs", input_bytes / (routing.row_tiles * steps), "bm", inputs_resident),
+        Operand("weights", weight_bytes / (experts * n_n * steps), "bn", access=rule.access),
+    )
+    grid = Grid(per_expert, n_n, order=rule.order)
+    stored = rows_total * (op.n / 2 if op.is_gated else op.n) * formats.outputs.bits_per_weight / 8
+    return _kernel(
+        name, rule, formats, tile=(rows, rule.tile_n, rule.tile_k), tiles=tiles, steps=steps, grid=grid,
+        operands=operands, real_rows=rows_total / routing.row_tiles, store_bytes=stored / tiles, flops=flops(op),
+    )  # fmt: skip
+
+
+def _splits(rule: KernelRule, tiles: int, steps: int, slots: int) -> int:
+    """K-splits that fill the GPU once, within what the rule allows."""
+    if rule.schedule != "split_k" or tiles >= slots:
+        return 1
+    return max(1, min(rule.split_limit, slots // tiles, steps // rule.split_steps))
+
+
+def _kernel(
+    name: str, rule: KernelRule, formats: Formats, *, tile: tuple[int, int, int], tiles: int, steps: int,
+    grid: Grid, operands: tuple[Operand, ...], real_rows: float, store_bytes: float, flops: float,
+) -> Kernel:  # fmt: skip
+    rows, columns, depth = tile
+    charged = rows if rule.is_padded else real_rows
+    work = [Work(rule.unit, 2.0 * charged * columns * depth, rule.efficiency)]
+    if rule.alu_flops_per_weight:
+        work.insert(0, Work("fp32", rule.alu_flops_per_weight * columns * depth))
+    shared = rule.shared_bytes
+    if shared is None:
+        shared = round(rule.stages * depth * (rows * formats.inputs.bits_per_weight + columns * formats.weights.bits_per_weight) / 8)
+    return Kernel(
+        name=name, tiles=tiles, n_steps=steps, grid=grid, operands=operands, work=tuple(work), stages=rule.stages,
+        schedule="persistent" if rule.schedule == "persistent" else "tiles", store_bytes=store_bytes, threads=rule.threads,
+        shared_bytes=shared, registers=rule.registers, prologue_cycles=rule.prologue_cycles, step_cycles=rule.step_cycles,
+        tile=tile, split_k=grid.splits, mma=rule.unit, flops=flops,
+    )  # fmt: skip

@@ -1,0 +1,120 @@
+"""What a simulation leaves behind, before anything is summed up: op records and spans of every simulated step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+CAUSES = {
+    "dram": "memory", "l2": "memory", "translation": "memory",
+    "c2c": "link", "pcie": "link", "nic": "link",
+    "tensor": "compute", "cuda": "compute",
+    "wave_tail": "latency", "pipeline_fill": "latency", "dependency": "latency",
+    "launch": "host", "step": "host",
+    "nvme": "storage",
+}  # fmt: skip
+"""Every cause of a span, and the bound it counts towards. One vocabulary for spans, plots and results."""
+BOUNDS = ("memory", "link", "compute", "latency", "host", "storage")
+
+
+class Span(NamedTuple):
+    """An interval of an op's life on a component, with one cause. Times in ps from the start of the step."""
+
+    component: str
+    op: str
+    block: int
+    iteration: int
+    cause: str
+    start_ps: int
+    end_ps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Iterations of a block that were not stepped: the spans [first, end) happen `copies` more times, `period_ps` apart."""
+
+    first: int
+    end: int
+    copies: int
+    period_ps: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpRecord:
+    """One op of a step in its steady iteration: what it asked for and what the device did. Times in ps, sizes in bytes.
+
+    `repeat`: how often the op runs in the step (layers). `wall_ps`: from when its predecessor ended to its own end, the
+    mean over its repeats; `causes` sum to it. `asked_read_bytes`/`asked_write_bytes`: what its CTAs (or copy) asked for.
+    """
+
+    op: str
+    site: str
+    kind: str
+    block: int
+    repeat: int
+    component: str
+    kernel: str
+    wall_ps: float
+    duration_ps: int
+    causes: dict[str, float]
+    flops: float
+    unit: str
+    asked_read_bytes: float
+    asked_write_bytes: float
+    l2_read_bytes: float
+    l2_write_bytes: float
+    dram_read_bytes: float
+    dram_write_bytes: float
+    tensor_share: float
+    tile: tuple[int, ...] = ()
+    ctas: int = 0
+    waves: float = 0.0
+    occupancy: int = 0
+    split_k: int = 1
+    profile: str = ""
+    """Digest of the kernel profile it used; empty for host work and copies."""
+    profile_events: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepTrace:
+    """One simulated knot step. `weight`: how many steps of the phase it stands for."""
+
+    phase: str
+    name: str
+    weight: float
+    tokens: int
+    context: int
+    duration_ps: int
+    ops: tuple[OpRecord, ...]
+    spans: tuple[Span, ...]
+    folded: tuple[Folded, ...] = ()
+    events: int = 0
+
+    def all_spans(self) -> Iterator[Span]:
+        """Every span, the folded iterations written out, in time order per block."""
+        marks = {fold.end: fold for fold in self.folded}
+        for index, span in enumerate(self.spans):
+            yield span
+            fold = marks.get(index + 1)
+            if fold is not None:
+                for copy in range(1, fold.copies + 1):
+                    shift = copy * fold.period_ps
+                    for s in self.spans[fold.first : fold.end]:
+                        yield s._replace(iteration=s.iteration + copy, start_ps=s.start_ps + shift, end_ps=s.end_ps + shift)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The steps of a run, by phase in order."""
+
+    steps: tuple[StepTrace, ...] = field(default_factory=tuple)
+
+    def phases(self) -> list[str]:
+        """Names of the phases, in order."""
+        return list(dict.fromkeys(step.phase for step in self.steps))
+
+    def of(self, phase: str) -> list[StepTrace]:
+        """The steps of one phase."""
+        return [step for step in self.steps if step.phase == phase]

@@ -1,0 +1,158 @@
+"""Model + quantisation + runtime + request -> the workload: steps of ops. No hardware and no cost in it.
+
+A step is one forward pass; its layers are grouped into blocks of equal layers. Phases are cut into the passes that the
+runtime makes; those at the knots (first, last and evenly between) are lowered, each weighted with the passes it stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+
+from sim.workload.graph import Block, Phase, Step, Workload
+from sim.workload.layer import LayerBuilder
+from sim.workload.model import LayerSpec, ModelSpec
+from sim.workload.op import Op
+from sim.workload.quant import QuantRecipe
+from sim.workload.runtime import RuntimeSpec
+
+KNOTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """*batch* sequences, each with *depth* tokens cached, process *prompt* new tokens and generate *output*."""
+
+    batch: int = 1
+    prompt: int = 2048
+    depth: int = 0
+    output: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One forward pass: `sequences` sequences, `query` new tokens each, `context` keys seen by the last of them."""
+
+    sequences: int
+    query: int
+    context: int
+    outputs: int
+
+
+def lower(model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, request: Request, kv_dtype: str) -> Workload:
+    """The workload of `request`."""
+    def build(name: str, one: Pass, weight: float) -> Step:
+        return build_step(model, quant, runtime, one, kv_dtype, name, weight)
+
+    phases = []
+    if request.prompt:
+        phases.append(Phase("prefill", tuple(_knots("prefill", prefill_passes(runtime, request), build))))
+    steps = decode_steps(request)
+    if steps:
+        first = request.depth + request.prompt + 1
+        passes = [Pass(request.batch, 1, first, request.batch), Pass(request.batch, 1, first + steps - 1, request.batch)]
+        phases.append(Phase("decode", tuple(_decode_knots(passes, steps, build))))
+    return Workload(model.name, tuple(phases))
+
+
+def decode_steps(request: Request) -> int:
+    """Decode passes: the prefill pass makes the first token, so one fewer than the output after a prompt."""
+    return max(0, request.output - (1 if request.prompt else 0))
+
+
+def prefill_passes(runtime: RuntimeSpec, request: Request) -> list[Pass]:
+    """The forward passes of the prompts: whole sequences packed while they fit, long ones in pieces."""
+    limit = runtime.ubatch_tokens
+    if request.prompt <= limit:
+        together = max(1, limit // request.prompt)
+        full, rest = divmod(request.batch, together)
+        sizes = [together] * full + ([rest] if rest else [])
+        return [Pass(size, request.prompt, request.depth + request.prompt, size) for size in sizes]
+    pieces = []
+    for start in range(0, request.prompt, limit):
+        query = min(limit, request.prompt - start)
+        is_last = start + query == request.prompt
+        pieces.append(Pass(1, query, request.depth + start + query, 1 if is_last else 0))
+    return pieces * request.batch
+
+
+def _knots(name: str, passes: list[Pass], build: Callable[[str, Pass, float], Step]) -> list[Step]:
+    """Group equal passes; a long run that differs only in context is represented by knots with hat-function weights."""
+    counts: dict[Pass, float] = {}
+    for one in passes:
+        counts[one] = counts.get(one, 0.0) + 1.0
+    runs: dict[tuple[int, int, int], list[Pass]] = {}
+    for one in counts:
+        runs.setdefault((one.sequences, one.query, one.outputs), []).append(one)
+    weights: dict[Pass, float] = {}
+    for run in runs.values():
+        for one, weight in _hat_weights(run, counts).items():
+            weights[one] = weight
+    return [build(f"{name}@{one.context}", one, weight) for one, weight in weights.items()]
+
+
+def _hat_weights(run: list[Pass], counts: dict[Pass, float]) -> dict[Pass, float]:
+    if len(run) <= KNOTS:
+        return {one: counts[one] for one in run}
+    chosen = [run[round(i * (len(run) - 1) / (KNOTS - 1))] for i in range(KNOTS)]
+    weights = dict.fromkeys(chosen, 0.0)
+    for one in run:
+        for left, right in zip(chosen, chosen[1:], strict=False):
+            if left.context <= one.context <= right.context:
+                at = (one.context - left.context) / (right.context - left.context)
+                weights[left] += counts[one] * (1.0 - at)
+                weights[right] += counts[one] * at
+                break
+    return weights
+
+
+def _decode_knots(passes: list[Pass], steps: int, build: Callable[[str, Pass, float], Step]) -> list[Step]:
+    """Decode passes differ by one token of context each: first and last pass, half of the steps each."""
+    first, last = passes
+    if steps == 1:
+        return [build(f"decode@{first.context}", first, 1.0)]
+    return [build(f"decode@{one.context}", one, steps / 2) for one in (first, last)]
+
+
+def build_step(
+    model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, one: Pass, kv_dtype: str, name: str, weight: float
+) -> Step:
+    """One forward pass as blocks of ops."""
+    builder = LayerBuilder(model, quant, runtime, one, kv_dtype)
+    layers = [(layer, quant.signature(index, len(model.layers))) for index, layer in enumerate(model.layers)]
+    is_short = one.outputs < one.sequences * one.query and runtime.logits == "last"
+    blocks = [Block(tuple(builder.head_of_step()))]
+    body = layers[:-1] if is_short else layers
+    for cycle, repeat in _runs(body):
+        ops: list[Op] = []
+        for position, index in enumerate(cycle):
+            ops += builder.layer(model.layers[index], index, f"L{position}" if len(cycle) > 1 else "L")
+        blocks.append(Block(tuple(ops), repeat))
+    if is_short:
+        blocks.append(Block(tuple(builder.layer(model.layers[-1], len(layers) - 1, "last", outputs=one.outputs))))
+    blocks.append(Block(tuple(builder.tail_of_step())))
+    return Step(name, tuple(b for b in blocks if b.ops), weight, tokens=one.sequences * one.query, context=one.context)
+
+
+def _runs(layers: list[tuple[LayerSpec, object]]) -> list[tuple[list[int], int]]:
+    """Cut the layer sequence into repeating cycles of at most four layers: (indices of one cycle, repeats)."""
+    runs: list[tuple[list[int], int]] = []
+    start = 0
+    while start < len(layers):
+        best_period, best_repeat = 1, 1
+        for period in (1, 2, 3, 4):
+            repeat = 1
+            cycle = layers[start : start + period]
+            while len(cycle) == period and layers[start + repeat * period : start + (repeat + 1) * period] == cycle:
+                repeat += 1
+            if len(cycle) == period and repeat > 1 and repeat * period > best_period * best_repeat:
+                best_period, best_repeat = period, repeat
+        runs.append((list(range(start, start + best_period)), best_repeat))
+        start += best_period * best_repeat
+    return runs
+
+
+def padded(n: int, multiple: int) -> int:
+    """`n` rounded up to a multiple."""
+    return ceil(n / multiple) * multiple

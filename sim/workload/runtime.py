@@ -1,0 +1,162 @@
+"""A runtime: the software between a model and the GPU, and its versions, read from `workloads/runtimes/*.yaml`.
+
+It says which kernel runs an op (tiles, stages, matrix-unit type: `kernels`), which element-wise launches a place in
+the model really costs (`sites`: bytes read and written per element, launch by launch), how kernels are launched and
+what the host adds per step. Versions differ by such mechanisms: each lists its changes over the one before.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _plain(value: Any) -> Any:
+    """The long form `{value, kind, source}` of a number, without where it comes from (which `show --sources` lists)."""
+    if isinstance(value, dict) and "value" in value:
+        return value["value"]
+    return value
+
+
+def _range(value: Any) -> Any:
+    """`[low, high]`, either end null."""
+    if isinstance(value, list) and len(value) == 2:
+        return (0 if value[0] is None else value[0], 2**62 if value[1] is None else value[1])
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_plain)]
+Whole = Annotated[int, BeforeValidator(_plain)]
+Range = Annotated[tuple[int, int], BeforeValidator(_range)]
+ANY: tuple[int, int] = (0, 2**62)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KernelRule(_Frozen):
+    """When a kernel is chosen, and what its CTAs look like. Sizes in elements, bytes or SM cycles."""
+
+    ops: tuple[str, ...] = Field(description="op kinds it can run: gemm, grouped_gemm, attention, elementwise")
+    dtypes: tuple[str, ...] = Field((), description="weight formats (for attention: KV formats); empty = any")
+    m: Range = Field(ANY, description="rows of activations (tokens; for a grouped GEMM the tokens of the op)")
+    query: Range = Field(ANY, description="attention: new positions per sequence")
+    batch: Range = Field(ANY, description="attention: sequences")
+    head_dim: Range = Field(ANY, description="attention: head size")
+    gqa: Range = Field(ANY, description="attention: query heads per KV head")
+    n: Range = Field(ANY, description="columns of the weights")
+    k: Range = Field(ANY, description="depth of the GEMM")
+    sites: tuple[str, ...] = Field((), description="only at these places of the model; empty = any")
+    unit: str = Field(description="matrix or CUDA-core rate it uses: a key of the GPU's flop_per_clock_per_sm")
+    efficiency: Number = Field(1.0, gt=0, le=1, description="share of the unit's issue slots the inner loop fills")
+    tile_m: tuple[int, ...] = Field((128,), description="choices of rows per tile: the fewest tiles, then the smallest")
+    tile_n: int = Field(128, gt=0, description="columns per tile (attention: keys per step)")
+    tile_k: int = Field(64, gt=0, description="depth of a K-step")
+    stages: int = Field(2, gt=0, description="K-steps whose fetches may be outstanding")
+    schedule: Literal["tiles", "persistent", "split_k"] = "tiles"
+    split_limit: int = Field(1, gt=0, description="most K-splits (attention decode: most KV splits)")
+    split_steps: int = Field(1, gt=0, description="fewest K-steps that a split keeps")
+    swizzle: int = Field(1, gt=0, description="rows of tiles that are walked together; 1 = columns outermost")
+    order: Literal["m", "n"] = Field("m", description="which tile index moves fastest within a swizzle group")
+    threads: int = Field(256, gt=0)
+    registers: int = Field(128, gt=0, description="32-bit registers per thread")
+    shared_bytes: int | None = Field(None, description="shared memory per CTA; null = stages x tiles")
+    prologue_cycles: Whole = Field(500, ge=0, description="CTA start to its first fetch")
+    step_cycles: Whole = Field(0, ge=0, description="barrier and address work per K-step that overlaps nothing of the CTA")
+    is_padded: bool = Field(True, description="matrix units work on whole tiles; false: only on the rows there are")
+    activation: str | None = Field(None, description="format in which activations are read, when not the op's own")
+    quantize_site: str | None = Field(None, description="site launched before it to bring activations into that format")
+    alu_flops_per_weight: Number = Field(0.0, ge=0, description="CUDA-core work to unpack one weight, per tile pass")
+    alu_flops_per_score: Number = Field(0.0, ge=0, description="attention: CUDA-core work per score (softmax)")
+    packs_gqa: bool = Field(True, description="attention: the query heads of a KV head share its KV tiles in one CTA")
+    reduce_site: str | None = Field(None, description="site launched after a split to add the parts up")
+    access: Literal["read", "random"] = "read"
+
+
+class Launch(_Frozen):
+    """One element-wise launch: bytes per element of its site."""
+
+    name: str = ""
+    read: Number = Field(0.0, ge=0, description="bytes read per element")
+    write: Number = Field(0.0, ge=0, description="bytes written per element")
+    flops: Number = Field(1.0, ge=0, description="CUDA-core FLOPs per element")
+    share: Number = Field(1.0, gt=0, description="part of the site's elements that this launch covers")
+    is_row: bool = Field(False, description="reduces rows (norm, softmax): a CTA per row")
+    is_cold: bool = Field(False, description="reads from memory, not what the previous op wrote")
+
+
+class Case(_Frozen):
+    """The launches of a site while a step has at most `tokens` tokens (null: any number)."""
+
+    tokens: int | None = None
+    launches: tuple[Launch, ...] = ()
+
+
+def _cases(value: Any) -> Any:
+    """A site is a list of launches, or a list of cases by token count."""
+    if isinstance(value, list) and (not value or not isinstance(value[0], dict) or "launches" not in value[0]):
+        return [{"launches": value}]
+    return value
+
+
+Site = Annotated[tuple[Case, ...], BeforeValidator(_cases)]
+
+
+class MemoryRules(_Frozen):
+    """What the runtime itself takes of the memory pool."""
+
+    context_bytes: Whole = Field(description="CUDA context, code and libraries")
+    workspace_bytes: Whole = Field(0, description="fixed scratch")
+    logits_bytes_per_value: Number = Field(4.0, description="output logits kept per value")
+    activation_copies: Number = Field(2.0, description="live activation tensors of the widest layer width")
+    kv_block_tokens: Whole = Field(1, gt=0, description="KV is allocated in blocks of this many tokens")
+    fraction: Number = Field(1.0, gt=0, le=1, description="share of the visible memory that the runtime may use")
+
+
+class RuntimeSpec(_Frozen):
+    """One version of a runtime, resolved."""
+
+    name: str
+    version: str
+    date: str = ""
+    title: str = ""
+    source: str = ""
+    ubatch_tokens: Whole = Field(gt=0, description="most tokens of one forward pass")
+    prefill_packing: Literal["sequences", "tokens"] = Field("sequences", description="how a batch of prompts fills passes")
+    kv_dtype: str = Field(description="format of the KV cache unless the user says otherwise")
+    activation_dtype: str = Field(description="format of the residual stream")
+    window_padding_tokens: Whole = Field(0, ge=0, description="keys that a windowed layer reads beyond its window")
+    kv_padding_tokens: Whole = Field(1, gt=0, description="attention reads a multiple of this many keys")
+    launch: Literal["graph", "eager"] = "graph"
+    graph_batch_limit: Whole = Field(2**31, description="decode batches above this run without a graph")
+    host_step_s: Number = Field(0.0, ge=0, description="CPU time between two forward passes that the GPU waits for")
+    host_launch_s: Number = Field(0.0, ge=0, description="CPU time per launch outside a graph")
+    graph_launch_s: Number = Field(0.0, ge=0, description="CPU time to launch a graph")
+    prefill_launch: Literal["graph", "eager"] = "eager"
+    qkv: Literal["fused", "separate"] = "separate"
+    gate_up: Literal["fused", "separate"] = "separate"
+    logits: Literal["last", "all"] = "last"
+    sites: dict[str, Site]
+    kernels: dict[str, KernelRule]
+    memory: MemoryRules
+
+    def launches(self, site: str, tokens: int) -> tuple[Launch, ...]:
+        """The element-wise launches of `site` in a step of `tokens` tokens."""
+        for case in self.sites[site]:
+            if case.tokens is None or tokens <= case.tokens:
+                return case.launches
+        return ()
+
+
+class RuntimeFile(_Frozen):
+    """The file: what all versions share, and the versions in order, each a patch on the one before."""
+
+    schema_: str = Field(alias="schema")
+    name: str
+    title: str = ""
+    source: str = ""
+    aliases: tuple[str, ...] = ()
+    base: dict[str, Any]
+    versions: dict[str, dict[str, Any]]
