@@ -32,7 +32,7 @@ def test_no_import_cycles_not_even_for_types() -> None:
 
 
 def test_floors_do_not_reach_up_through_the_facade(sources: dict[Path, ast.Module]) -> None:
-    """`from sim import run` inside the house would pass under the contract; only the version may be taken from there."""
+    """`from sim import run` inside the house would pass under the contract; only the version may come from there."""
     found = [
         f"{path}:{node.lineno} {alias.name}"
         for path, tree in sources.items()

@@ -54,9 +54,11 @@ def test_installed_wheel_answers_without_the_checkout(wheel: Path, tmp_path: Pat
     """The third-party packages are this environment's; `sim` is the wheel's, unpacked."""
     zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
-    where = "import sim; print(sim.__file__)"
-    run = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "check": True}
-    found = subprocess.run([sys.executable, "-c", where], **run).stdout.strip()
-    assert Path(found) == tmp_path / "installed/sim/__init__.py"
-    listed = subprocess.run([sys.executable, "-m", "sim", "list", "models", "--json"], **run).stdout
-    assert "gpt-oss-20b" in listed
+
+    def python(*arguments: str) -> str:
+        command = [sys.executable, *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert Path(python("-c", "import sim; print(sim.__file__)").strip()) == tmp_path / "installed/sim/__init__.py"
+    assert "gpt-oss-20b" in python("-m", "sim", "list", "models", "--json")
