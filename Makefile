@@ -92,7 +92,7 @@ fi
 echo 'Installing into .venv (once; needs the network) ...' >&2
 set -e
 # Made anew unless it works and was made here: its scripts hold the folder's name.
-if ! test "$$(head -n 1 .venv/installed 2>/dev/null)" = "$$(pwd)" || ! .venv/bin/python -c ''; then "$$py" -m venv --clear .venv; fi
+if ! test "$$(head -n 1 .venv/installed 2>/dev/null)" = "$$(pwd)" || ! .venv/bin/python -c '' 2>/dev/null; then "$$py" -m venv --clear .venv; fi
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 want >.venv/installed
 endef
