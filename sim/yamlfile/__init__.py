@@ -1,0 +1,37 @@
+"""Strict YAML and JSON with a line number for every part, and pydantic models made from them.
+
+    document = load_yaml("card.yaml")
+    card = validate_model(Card, document)
+
+Everything here raises `SpecError` (or the error given) and nothing else, whatever bytes it is fed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sim.yamlfile.document import Document, Key, read_bytes
+from sim.yamlfile.json_text import load_json, load_json_text
+from sim.yamlfile.validate import closest, problems_of, unknown_field, validate_model
+from sim.yamlfile.yaml_text import load_yaml, load_yaml_text, resolve_scalar
+
+__all__ = [
+    "Document",
+    "Key",
+    "closest",
+    "load_file",
+    "load_json",
+    "load_json_text",
+    "load_yaml",
+    "load_yaml_text",
+    "problems_of",
+    "read_bytes",
+    "resolve_scalar",
+    "unknown_field",
+    "validate_model",
+]
+
+
+def load_file(path: str | Path) -> Document:
+    """Read a file by its suffix: `.json` as JSON, everything else as YAML."""
+    return load_json(path) if Path(path).suffix.lower() == ".json" else load_yaml(path)
