@@ -129,7 +129,9 @@ def _repeats(first: _Mark, middle: _Mark, last: _Mark, tolerance: float) -> bool
     once, again = middle.clock - first.clock, last.clock - middle.clock
     if abs(once - again) > max(2, tolerance * once):
         return False
-    for f, m, z in zip(first.served, middle.served, last.served, strict=True):
-        if abs((m - f) - (z - m)) > tolerance * max(1.0, m - f):
-            return False
+    for f, m, z in zip(first.moved, middle.moved, last.moved, strict=True):
+        for access in f:
+            before, after = m[access] - f[access], z[access] - m[access]
+            if abs(before - after) > tolerance * max(before, after):
+                return False
     return True

@@ -1,12 +1,14 @@
-"""L2 as a cache over operand panels: least recently used goes first.
+"""L2 as a cache over operand panels, with random replacement in expectation.
 
-The unit is a segment of a panel (a K-range of a row of tiles); a wave of CTAs streams its panels front to back, so a
-working set larger than the cache misses on every pass and a smaller one hits: what line-level LRU does too.
+The unit is a segment of a panel (a K-range of a row of tiles). A line survives the insertion of `x` bytes into a full
+cache of capacity C with probability exp(-x / C), so what is left of a segment depends only on how much was brought in
+since it was last touched: a working set that fits hits, a streamed one misses, and one a little too large misses in part
+(a strict LRU would drop from all to nothing there, which measured kernels do not do).
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from math import exp
 
 from sim.cost.program import Kernel, Operand
 
@@ -16,13 +18,12 @@ Key = tuple[int, Place, int]
 
 
 class PanelCache:
-    """Which segments of which panels are in L2 while one kernel runs."""
+    """What is left in L2 of each panel segment while one kernel runs."""
 
     def __init__(self, capacity_bytes: float) -> None:
         self._capacity = capacity_bytes
-        self._held: OrderedDict[Key, float] = OrderedDict()
-        self._bytes = 0.0
-        self._seen: set[Key] = set()
+        self._evicted_at: dict[Key, float] = {}
+        self._inserted = 0.0
 
     def wave(self, kernel: Kernel, tiles: list[int], steps: int) -> list[float]:
         """Touch what a wave of `tiles` reads, `steps` K-steps long.
@@ -35,23 +36,18 @@ class PanelCache:
         for segment in range(SEGMENTS):
             for index, operand in enumerate(kernel.operands):
                 size = operand.step_bytes * steps / SEGMENTS
-                misses = sum(self._touch((index, panel, segment), size, operand) for panel in panels[index])
-                missing[index] += misses * operand.step_bytes / SEGMENTS
+                missed = sum(self._touch((index, panel, segment), size, operand) for panel in panels[index])
+                missing[index] += missed * operand.step_bytes / SEGMENTS
         return missing
 
-    def _touch(self, key: Key, size: float, operand: Operand) -> bool:
-        """True when the segment has to be fetched from memory."""
-        held = self._held
-        if key in held:
-            held.move_to_end(key)
-            return False
-        is_miss = not (operand.is_resident and key not in self._seen)
-        self._seen.add(key)
-        if size > self._capacity:
-            return is_miss
-        held[key] = size
-        self._bytes += size
-        while self._bytes > self._capacity:
-            _, dropped = held.popitem(last=False)
-            self._bytes -= dropped
-        return is_miss
+    def _touch(self, key: Key, size: float, operand: Operand) -> float:
+        """The share of the segment that has to be fetched from memory; it is all there afterwards."""
+        evicted = max(0.0, self._inserted - self._capacity)
+        last = self._evicted_at.get(key)
+        if last is None:
+            missed = 0.0 if operand.is_resident else 1.0
+        else:
+            missed = 1.0 - exp((last - evicted) / self._capacity)
+        self._inserted += missed * size
+        self._evicted_at[key] = max(0.0, self._inserted - self._capacity)
+        return missed

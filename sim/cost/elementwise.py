@@ -9,6 +9,8 @@ from sim.workload.op import Custom, Elementwise
 
 THREADS = 256
 BYTES_PER_THREAD = 16
+PROLOGUE_CYCLES = 200
+"""Launch of a CTA to its first load: index arithmetic only."""
 NORM_SYNC_CYCLES = 250
 """Two block-wide reductions of a row: five shuffle rounds, a shared-memory exchange and a barrier each."""
 
@@ -25,7 +27,7 @@ def streaming_kernel(op: Elementwise, name: str, bits: float, *, inputs_resident
     return Kernel(
         name=name, tiles=tiles, n_steps=1, grid=Grid(tiles), operands=(Operand("inputs", read / tiles, "m", resident),),
         work=(Work("fp32", op.elements * op.flops_per_element / tiles),), stages=1, store_bytes=write / tiles, threads=THREADS,
-        registers=32, step_cycles=NORM_SYNC_CYCLES if op.rows else 0, tile=(op.elements,), mma="fp32",
+        registers=32, prologue_cycles=PROLOGUE_CYCLES, step_cycles=NORM_SYNC_CYCLES if op.rows else 0, tile=(op.elements,), mma="fp32",
         flops=op.elements * op.flops_per_element,
     )  # fmt: skip
 

@@ -173,12 +173,13 @@ class LayerBuilder:
         self._launch("kv_store", tokens * 2 * kv_width)
         context = one.context
         padding = self._runtime.kv_padding_tokens
-        window = None
-        if a.window is not None and a.window + self._runtime.window_padding_tokens < context:
-            window = a.window
+        window = a.window
+        if window is not None and self._runtime.window_cache == "ubatch":
+            window += self._runtime.ubatch_tokens
         self._add(
             Attention, "attention", batch=one.sequences, heads=a.heads, kv_heads=a.kv_heads, head_dim=a.head_dim,
-            query=one.query, context=-(-context // padding) * padding, window=window, kv_dtype=self._kv_dtype,
+            query=one.query, context=max(one.query, -(-context // padding) * padding),
+            window=window if window is not None and window < context else None, kv_dtype=self._kv_dtype,
             dtype=self._runtime.activation_dtype,
         )  # fmt: skip
         if one.query == 1:

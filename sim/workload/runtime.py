@@ -127,12 +127,13 @@ class RuntimeSpec(_Frozen):
     prefill_packing: Literal["sequences", "tokens"] = Field("sequences", description="how a batch of prompts fills passes")
     kv_dtype: str = Field(description="format of the KV cache unless the user says otherwise")
     activation_dtype: str = Field(description="format of the residual stream")
-    window_padding_tokens: Whole = Field(0, ge=0, description="keys that a windowed layer reads beyond its window")
+    window_cache: Literal["window", "ubatch"] = Field("window", description="keys that a windowed layer keeps and reads: its window, or window + ubatch")
     kv_padding_tokens: Whole = Field(1, gt=0, description="attention reads a multiple of this many keys")
     launch: Literal["graph", "eager"] = "graph"
     graph_batch_limit: Whole = Field(2**31, description="decode batches above this run without a graph")
     host_step_s: Number = Field(0.0, ge=0, description="CPU time between two forward passes that the GPU waits for")
     host_launch_s: Number = Field(0.0, ge=0, description="CPU time per launch outside a graph")
+    host_sequence_s: Number = Field(0.0, ge=0, description="CPU time per running sequence and step")
     graph_launch_s: Number = Field(0.0, ge=0, description="CPU time to launch a graph")
     prefill_launch: Literal["graph", "eager"] = "eager"
     qkv: Literal["fused", "separate"] = "separate"

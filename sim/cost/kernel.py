@@ -1,0 +1,108 @@
+"""Op + runtime + formats -> kernel: the one door of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sim.cost.attention import decode_kernel, kv_bytes, prefill_kernel
+from sim.cost.elementwise import custom_kernel, streaming_kernel
+from sim.cost.gemm import Formats, gemm_kernel, grouped_kernel
+from sim.cost.program import Kernel
+from sim.errors import Problem, WorkloadError
+from sim.workload.layer import choose_kernel
+from sim.workload.op import Attention, Custom, Elementwise, Gemm, GroupedGemm, Op
+from sim.workload.popularity import route
+from sim.workload.quant import Format
+from sim.workload.runtime import KernelRule, RuntimeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bytes of an op by role: activations in and out, and what streams from memory (weights, KV, cold rows)."""
+
+    input_bytes: float
+    stream_bytes: float
+    output_bytes: float
+
+
+class Lowering:
+    """Lowers ops with one runtime's kernels; `slots_of` gives the CTAs that the GPU holds at once of a kernel."""
+
+    def __init__(self, runtime: RuntimeSpec, formats: Mapping[str, Format], sms: int) -> None:
+        self.runtime = runtime
+        self.formats = formats
+        self.sms = sms
+
+    def rule(self, op: Op) -> tuple[str, KernelRule]:
+        """The kernel that the runtime picks for `op`.
+
+        Raises:
+            WorkloadError: the runtime has no kernel for this op, format and shape.
+        """
+        try:
+            if isinstance(op, Gemm):
+                name = choose_kernel(self.runtime, "gemm", op.dtype, op.site, m=op.m, n=op.n, k=op.k)
+            elif isinstance(op, GroupedGemm):
+                name = choose_kernel(self.runtime, "grouped_gemm", op.dtype, op.site, m=op.tokens, n=op.n, k=op.k)
+            elif isinstance(op, Attention):
+                name = choose_kernel(
+                    self.runtime, "attention", op.kv_dtype, op.site, query=op.query, batch=op.batch, head_dim=op.head_dim,
+                    gqa=op.heads // op.kv_heads,
+                )  # fmt: skip
+            else:
+                raise LookupError
+        except LookupError as missing:
+            message = f"{self.runtime.name}@{self.runtime.version} has no kernel for op {op.id!r} ({op.kind}, {missing})"
+            raise WorkloadError(Problem(message, code="no_kernel", hint="see `sparksim show runtimes NAME`")) from None
+        return name, self.runtime.kernels[name]
+
+    def kernel(self, op: Op, *, inputs_resident: bool = False) -> Kernel:
+        """The CTA programs of `op`; `inputs_resident`: the activations it reads are in L2."""
+        if isinstance(op, Elementwise):
+            bits = self._format(op.dtype).bits_per_weight
+            return streaming_kernel(op, op.site or op.kind, bits, inputs_resident=inputs_resident)
+        if isinstance(op, Custom):
+            return custom_kernel(op, op.site or op.kind, inputs_resident=inputs_resident)
+        name, rule = self.rule(op)
+        if isinstance(op, Gemm):
+            return gemm_kernel(op, name, rule, self._formats(op, rule), self.sms, inputs_resident=inputs_resident)
+        if isinstance(op, GroupedGemm):
+            return grouped_kernel(op, name, rule, self._formats(op, rule), inputs_resident=inputs_resident)
+        if not isinstance(op, Attention):
+            raise WorkloadError(Problem(f"op {op.id!r} ({op.kind}) is not a kernel", code="no_kernel"))
+        kv, act = self._format(op.kv_dtype), self._format(op.dtype)
+        if op.query == 1:
+            return decode_kernel(op, name, rule, kv, act, self.sms, inputs_resident=inputs_resident)
+        return prefill_kernel(op, name, rule, kv, act, inputs_resident=inputs_resident)
+
+    def traffic(self, op: Op) -> Traffic:
+        """Bytes by role, for what stays in L2 from op to op."""
+        bits = {name: fmt.bits_per_weight / 8 for name, fmt in self.formats.items()}
+        if isinstance(op, Elementwise):
+            read = op.read_bytes if op.read_bytes is not None else op.elements * op.reads * bits[op.dtype]
+            write = op.write_bytes if op.write_bytes is not None else op.elements * op.writes * bits[op.dtype]
+            return Traffic(0.0, read, write) if op.is_cold else Traffic(read, 0.0, write)
+        if isinstance(op, Gemm):
+            width = op.n / 2 if op.is_gated else op.n
+            return Traffic(op.m * op.k * bits[op.inputs], op.n * op.k * bits[op.dtype], op.m * width * bits[op.outputs])
+        if isinstance(op, GroupedGemm):
+            rows, width = op.tokens * op.top_k, op.n / 2 if op.is_gated else op.n
+            active = route(op.tokens, op.experts, op.top_k, op.skew, 128).active
+            return Traffic(rows * op.k * bits[op.inputs], active * op.n * op.k * bits[op.dtype], rows * width * bits[op.outputs])
+        if isinstance(op, Attention):
+            queries = op.batch * op.query * op.heads * op.head_dim * bits[op.dtype]
+            return Traffic(queries, kv_bytes(op, self.formats[op.kv_dtype]), queries)
+        if isinstance(op, Custom):
+            return Traffic(op.read_bytes, 0.0, op.write_bytes)
+        return Traffic(0.0, 0.0, 0.0)
+
+    def _format(self, name: str) -> Format:
+        try:
+            return self.formats[name]
+        except KeyError:
+            problem = Problem(f"unknown format {name!r}", code="unknown_format", hint="`sparksim list quants` names them")
+            raise WorkloadError(problem) from None
+
+    def _formats(self, op: Gemm | GroupedGemm, rule: KernelRule) -> Formats:
+        return Formats(self._format(op.dtype), self._format(rule.activation or op.inputs), self._format(op.outputs))

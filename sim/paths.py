@@ -1,0 +1,142 @@
+"""Where a name's file is: each `--spec-dir`, then `$SPARKSIM_PATH`, then the data that ships with the package.
+
+Names ignore case and treat `-`, `_`, `.`, `/` and space alike. A card may carry `aliases:` (Hugging Face ids, say); file
+names are tried first, and cards are opened for their aliases only when no file name fits.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+
+from sim.errors import InputError, Problem, SpecError
+from sim.yamlfile import load_yaml_text
+
+FOLDERS: dict[str, str] = {
+    "hardware": "hwspecs",
+    "measurements": "workloads/measurements",
+    "models": "workloads/models",
+    "ops": "workloads/ops",
+    "quants": "workloads/quants",
+    "runtimes": "workloads/runtimes",
+    "scenarios": "workloads/scenarios",
+    "studies": "workloads/studies",
+    "traces": "workloads/traces",
+}
+"""The folder of each kind of file, within every place that is searched."""
+
+_SUFFIXES = (".yaml", ".yml", ".json", ".jsonl", ".gguf")
+_CARDS = (".yaml", ".yml")
+_DATA = (".json", ".jsonl", ".csv")
+_SEPARATORS = re.compile(r"[-_./\s]+")
+_ALIASES = re.compile(r"^aliases:.*(?:\n(?:[ \t-].*|[ \t]*|\].*)$)*", re.MULTILINE)
+_MOST_SHOWN = 40
+
+
+def is_path(argument: str) -> bool:
+    """Whether an argument is a path: it has a separator, ends like a data file, or is a folder. Else it is a name."""
+    if any(separator in argument for separator in (os.sep, os.altsep) if separator):
+        return True
+    return argument.lower().endswith(_SUFFIXES) or os.path.isdir(argument)  # noqa: PTH112 - Path() may refuse the text
+
+
+def normalize(name: str) -> str:
+    """The form in which names are compared."""
+    return _SEPARATORS.sub("-", name.casefold()).strip("-")
+
+
+def search_path(search_dirs: Sequence[str | Path] = ()) -> list[Path]:
+    """The folders that are searched, first one first."""
+    listed = [part for part in os.environ.get("SPARKSIM_PATH", "").split(os.pathsep) if part]
+    return [*map(Path, search_dirs), *map(Path, listed), shipped_data()]
+
+
+def shipped_data() -> Path:
+    """The folder with our `hwspecs/` and `workloads/`: inside the package of a wheel, else the checkout."""
+    package = Path(__file__).parent
+    data = package / "_data"
+    return data if data.is_dir() else package.parent
+
+
+def find(kind: str, name: str, search_dirs: Sequence[str | Path] = ()) -> Path:
+    """The file (or folder) that `name`, a name or a path, stands for.
+
+    `kind`: a key of `FOLDERS`. Something that looks like a path but is not there may still be a name: a Hugging Face id.
+
+    Raises:
+        InputError: nothing of that name; says what is like it and what there is.
+    """
+    if is_path(name):
+        try:
+            if Path(name).exists():
+                return Path(name)
+        except (OSError, ValueError):
+            pass
+    wanted = normalize(name)
+    roots = search_path(search_dirs)
+    for stem, path in _cards(kind, roots):
+        if normalize(stem) == wanted:
+            return path
+    for _, path in _cards(kind, roots):
+        if wanted in map(normalize, aliases_of(path)):
+            return path
+    raise InputError(_not_found(kind, name, roots))
+
+
+def available(kind: str, search_dirs: Sequence[str | Path] = ()) -> list[str]:
+    """The names that `find` knows without aliases, sorted."""
+    names = {normalize(stem): stem for stem, _ in reversed(list(_cards(kind, search_path(search_dirs))))}
+    return sorted(names.values())
+
+
+def aliases_of(path: Path) -> list[str]:
+    """The `aliases:` of a card; none where it cannot be read (whoever loads the card will say why)."""
+    try:
+        return list(_aliases_of(path, path.stat().st_mtime_ns))
+    except OSError:
+        return []
+
+
+@cache
+def _aliases_of(path: Path, _changed: int) -> tuple[str, ...]:
+    if path.suffix not in _CARDS:
+        return ()
+    try:
+        found = _ALIASES.search(path.read_text(encoding="utf-8"))
+        listed = load_yaml_text(found[0]).data["aliases"] if found else ()
+    except (OSError, ValueError, SpecError):
+        return ()
+    return tuple(str(alias) for alias in listed) if isinstance(listed, (list, tuple)) else ()
+
+
+def _cards(kind: str, roots: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+    """(name, file) of a kind, in the order in which they are searched; cards before plain data."""
+    for root in roots:
+        folder = root / FOLDERS[kind]
+        try:
+            files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        except OSError:
+            continue
+        for suffixes in (_CARDS, _DATA):
+            for path in files:
+                if path.suffix in suffixes and not path.stem.endswith("hf_quant_config"):
+                    yield path.stem.removesuffix("_config"), path
+
+
+def _not_found(kind: str, name: str, roots: Sequence[Path]) -> Problem:
+    noun = kind.removesuffix("s") if kind != "studies" else "study"
+    if is_path(name) and (name.lower().endswith(_SUFFIXES) or name.startswith((".", os.sep, "~"))):
+        return Problem("no such file", "no_such_file", file=name)
+    names = sorted({stem for stem, _ in _cards(kind, roots)})
+    known = {normalize(each): each for each in names}
+    for _, path in _cards(kind, roots):
+        known.update((normalize(alias), alias) for alias in aliases_of(path))
+    guesses = get_close_matches(normalize(name)[:80], known, 3, 0.6)
+    shown = names[:_MOST_SHOWN] + (["..."] if len(names) > _MOST_SHOWN else [])
+    listing = f"there are: {', '.join(shown)}" if names else f"no {noun} is described here"
+    mended = f"did you mean {' or '.join(repr(known[guess]) for guess in guesses)}? " if guesses else ""
+    return Problem(f"unknown {noun} '{name[:80]}'", f"unknown_{noun}", hint=mended + listing)
