@@ -1,7 +1,7 @@
 """Where a name's file is: each `--spec-dir`, then `$SPARKSIM_PATH`, then the data that ships with the package.
 
-Names ignore case and treat `-`, `_`, `.`, `/` and space alike. A card may carry `aliases:` (Hugging Face ids, say); file
-names are tried first, and cards are opened for their aliases only when no file name fits.
+Names ignore case and treat `-`, `_`, `.`, `/` and space alike. A card may carry `aliases:` (Hugging Face ids, say);
+file names are tried first, and cards are opened for their aliases only when no file name fits.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def shipped_data() -> Path:
 def find(kind: str, name: str, search_dirs: Sequence[str | Path] = ()) -> Path:
     """The file (or folder) that `name`, a name or a path, stands for.
 
-    `kind`: a key of `FOLDERS`. Something that looks like a path but is not there may still be a name: a Hugging Face id.
+    `kind`: a key of `FOLDERS`. What looks like a path but is not there may still be a name: a Hugging Face id.
 
     Raises:
         InputError: nothing of that name; says what is like it and what there is.
@@ -131,12 +131,12 @@ def _not_found(kind: str, name: str, roots: Sequence[Path]) -> Problem:
     noun = kind.removesuffix("s") if kind != "studies" else "study"
     if is_path(name) and (name.lower().endswith(_SUFFIXES) or name.startswith((".", os.sep, "~"))):
         return Problem("no such file", "no_such_file", file=name)
-    names = sorted({stem for stem, _ in _cards(kind, roots)})
-    known = {normalize(each): each for each in names}
-    for _, path in _cards(kind, roots):
-        known.update((normalize(alias), alias) for alias in aliases_of(path))
-    guesses = get_close_matches(normalize(name)[:80], known, 3, 0.6)
+    cards = list(_cards(kind, roots))
+    names = sorted({stem for stem, _ in cards})
+    known = {normalize(spelling): (spelling, path) for stem, path in cards for spelling in (*aliases_of(path), stem)}
+    near = [known[each] for each in get_close_matches(normalize(name)[:80], known, 4, 0.6)]
+    guesses = list({path: repr(spelling) for spelling, path in reversed(near)}.values())[::-1]
     shown = names[:_MOST_SHOWN] + (["..."] if len(names) > _MOST_SHOWN else [])
     listing = f"there are: {', '.join(shown)}" if names else f"no {noun} is described here"
-    mended = f"did you mean {' or '.join(repr(known[guess]) for guess in guesses)}? " if guesses else ""
+    mended = f"did you mean {' or '.join(guesses)}? " if guesses else ""
     return Problem(f"unknown {noun} '{name[:80]}'", f"unknown_{noun}", hint=mended + listing)
