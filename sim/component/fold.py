@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sim.component.kernel_run import KernelRun
-    from sim.component.sm import Slot
+    from sim.component.sm import Slot, Sm
 
 STEP_TOLERANCE = 2e-4
-VISIT_TOLERANCE = 2e-3
-VISIT_WINDOWS = (1, 2, 3, 4, 6, 8)
-LONGEST_SEARCH_VISITS = 24
+VISIT_TOLERANCE = 4e-3
+VISIT_WINDOWS = (1, 2, 3, 4)
+LONGEST_SEARCH_VISITS = 12
 
 
 class NoFold:
@@ -76,23 +76,31 @@ class Fold(NoFold):
                 self._skip_visits(marks[-1 - window], marks[-1])
                 return
         if len(marks) > LONGEST_SEARCH_VISITS:
-            self._skip_visits(marks[-13], marks[-1])
+            self._skip_visits(marks[-7], marks[-1])
 
     def _skip_visits(self, before: _Mark, last: _Mark) -> None:
+        """Let the window `before`..`last` happen as often as every SM still has equally long tiles."""
         run = self._run
-        moved = {sm: 0 for sm in run.sms}
+        moved = dict.fromkeys(run.sms, 0)
         for slot, a, b in zip(run.slots, last.done, before.done, strict=True):
             moved[slot.sm] += a - b
         if any(moved[sm] == 0 and sm.next_visit < sm.sm_class.visits for sm in run.sms):
             return
-        spare = [(sm.sm_class.visits - sm.next_visit) // moved[sm] for sm in run.sms if moved[sm]]
-        windows = min(spare) - 1 if spare else 0
-        ends = [sm.sm_class.steps_of[sm.next_visit - 1 : sm.next_visit + windows * moved[sm]] for sm in run.sms if moved[sm]]
-        if windows > 0 and all(len(set(lengths)) == 1 for lengths in ends):
+        windows = min((_alike(sm) // moved[sm] for sm in run.sms if moved[sm]), default=0) - 1
+        if windows > 0:
             for sm in run.sms:
                 sm.next_visit += windows * moved[sm]
             last.advance(run, before, windows)
             self._visits.clear()
+
+
+def _alike(sm: Sm) -> int:
+    """How many of the next tiles of an SM are as long as the one it took last."""
+    steps, start = sm.sm_class.steps_of, sm.next_visit
+    end = start
+    while end < len(steps) and steps[end] == steps[start - 1]:
+        end += 1
+    return end - start
 
 
 class _Mark:

@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sim.component.fold import Fold, NoFold
-from sim.component.grid import SmClass, SmLimits, deal, occupancy, tile_of
+from sim.component.grid import SmClass, deal, occupancy, tile_of
 from sim.component.panel_cache import PanelCache
+from sim.component.profile import CUDA_UNITS, Device, Profile
 from sim.component.sm import Cycles, Slot, Sm
 from sim.component.transfer import Hop, Requester
 from sim.engine import Behaviour, Engine
 
 if TYPE_CHECKING:
     from sim.cost.program import Kernel
-
-CUDA_UNITS = frozenset({"fp32", "int8_dp4a"})
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """What the device level knows of the machine (resolved from the components): rates in units per second."""
-
-    sms: int
-    clock_hz: float
-    flop_per_clock: dict[str, float]
-    limits: SmLimits
-    issue_ps: int
-    l2_capacity_bytes: float
-    l2: Hop
-    memory_path: tuple[Hop, ...]
-    walk_ps: int
-    tlb_reach_bytes: float
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What one launch of a kernel does: the device level's answer, all the system level needs.
-
-    Times in ps; bytes and FLOPs as served, not as asked. `causes` sum to `duration_ps`.
-    """
-
-    duration_ps: int
-    causes: dict[str, int]
-    l2_read_bytes: float
-    l2_write_bytes: float
-    dram_read_bytes: float
-    dram_write_bytes: float
-    flops: float
-    tensor_busy_share: float
-    events: int
-    waves: float
-    ctas: int
-    occupancy: int
-
 
 class KernelRun:
     """The state of one kernel while it runs; `simulate` is the way in."""
@@ -160,7 +120,7 @@ def _account(run: KernelRun, duration: int) -> Profile:
         dram_read_bytes=device.memory_path[-1].moved["read"] + device.memory_path[-1].moved["random"],
         dram_write_bytes=device.memory_path[-1].moved["write"],
         flops=kernel.flops,
-        tensor_busy_share=min(1.0, busy / duration) if duration else 0.0,
+        tensor_share=min(1.0, busy / duration) if duration else 0.0,
         events=run.engine.events,
         waves=kernel.tiles / (device.sms * run.slots_per_sm),
         ctas=ctas,

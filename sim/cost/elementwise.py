@@ -7,7 +7,7 @@ from math import ceil
 from sim.cost.program import Grid, Kernel, Operand, Work
 from sim.workload.op import Custom, Elementwise
 
-THREADS = 256
+THREADS = 512
 BYTES_PER_THREAD = 16
 PROLOGUE_CYCLES = 200
 """Launch of a CTA to its first load: index arithmetic only."""
@@ -16,7 +16,7 @@ NORM_SYNC_CYCLES = 250
 
 
 def streaming_kernel(op: Elementwise, name: str, bits: float, *, inputs_resident: bool) -> Kernel:
-    """One pass over the elements; a reduction takes a CTA per row, anything else a CTA per 4 KiB read."""
+    """One pass over the elements; a reduction takes a CTA per row, anything else a CTA per 8 KiB."""
     read = float(op.read_bytes if op.read_bytes is not None else op.elements * op.reads * bits / 8)
     write = float(op.write_bytes if op.write_bytes is not None else op.elements * op.writes * bits / 8)
     if op.rows:

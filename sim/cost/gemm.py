@@ -40,11 +40,12 @@ def tile_rows(rule: KernelRule, m: int) -> int:
 def gemm_kernel(op: Gemm, name: str, rule: KernelRule, formats: Formats, slots: int, *, inputs_resident: bool) -> Kernel:
     """The kernel of a dense GEMM; `slots` = CTAs that the GPU holds at once (for the choice of K-splits)."""
     rows = tile_rows(rule, op.m)
-    n_m, n_n = ceil(op.m / rows), ceil(op.n / rule.tile_n)
-    steps = ceil(op.k / rule.tile_k)
+    n, k = _stored(op.n, rule.pad_n), _stored(op.k, rule.pad_k)
+    n_m, n_n = ceil(op.m / rows), ceil(n / rule.tile_n)
+    steps = ceil(k / rule.tile_k)
     split = _splits(rule, n_m * n_n, steps, slots)
     per_split = ceil(steps / split)
-    weight_bytes = op.n * op.k * formats.weights.bits_per_weight / 8
+    weight_bytes = n * k * formats.weights.bits_per_weight / 8
     input_bytes = op.m * op.k * formats.inputs.bits_per_weight / 8
     visits = split * per_split
     operands = (
@@ -67,11 +68,12 @@ def grouped_kernel(op: GroupedGemm, name: str, rule: KernelRule, formats: Format
     mean_rows = max(1, ceil(rows_total / op.experts))
     rows = tile_rows(rule, min(op.tokens, 4 * mean_rows))
     routing = route(op.tokens, op.experts, op.top_k, op.skew, rows)
-    n_n, steps = ceil(op.n / rule.tile_n), ceil(op.k / rule.tile_k)
+    n, k = _stored(op.n, rule.pad_n), _stored(op.k, rule.pad_k)
+    n_n, steps = ceil(n / rule.tile_n), ceil(k / rule.tile_k)
     per_expert = max(1, round(routing.row_tiles / routing.active))
     experts = routing.row_tiles / per_expert
     tiles = max(1, round(routing.row_tiles * n_n))
-    weight_bytes = routing.active * op.n * op.k * formats.weights.bits_per_weight / 8
+    weight_bytes = routing.active * n * k * formats.weights.bits_per_weight / 8
     input_bytes = rows_total * op.k * formats.inputs.bits_per_weight / 8
     operands = (
         Operand("inputs", input_bytes / (routing.row_tiles * steps), "bm", inputs_resident),
@@ -83,6 +85,11 @@ def grouped_kernel(op: GroupedGemm, name: str, rule: KernelRule, formats: Format
         name, rule, formats, tile=(rows, rule.tile_n, rule.tile_k), tiles=tiles, steps=steps, grid=grid,
         operands=operands, real_rows=rows_total / routing.row_tiles, store_bytes=stored / tiles, flops=flops(op),
     )  # fmt: skip
+
+
+def _stored(size: int, multiple: int) -> int:
+    """A dimension of the weights as the kernel's layout stores it."""
+    return ceil(size / multiple) * multiple
 
 
 def _splits(rule: KernelRule, tiles: int, steps: int, slots: int) -> int:
@@ -106,7 +113,7 @@ def _kernel(
         shared = round(rule.stages * depth * (rows * formats.inputs.bits_per_weight + columns * formats.weights.bits_per_weight) / 8)
     return Kernel(
         name=name, tiles=tiles, n_steps=steps, grid=grid, operands=operands, work=tuple(work), stages=rule.stages,
-        schedule="persistent" if rule.schedule == "persistent" else "tiles", store_bytes=store_bytes, threads=rule.threads,
+        schedule="persistent" if rule.schedule == "persistent" else "tiles", ctas_per_sm=rule.ctas_per_sm, store_bytes=store_bytes, threads=rule.threads,
         shared_bytes=shared, registers=rule.registers, prologue_cycles=rule.prologue_cycles, step_cycles=rule.step_cycles,
         tile=tile, split_k=grid.splits, mma=rule.unit, flops=flops,
     )  # fmt: skip

@@ -93,6 +93,7 @@ class Kernel:
     stages: int = 2
     schedule: str = "tiles"
     ctas: int = 0
+    ctas_per_sm: int = 0
     kinds: tuple[tuple[int, int], ...] = ()
     store_bytes: float = 0.0
     flush_bytes: float = 0.0

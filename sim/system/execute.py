@@ -1,23 +1,25 @@
-"""Replays a step on the system: the host launches, the GPU runs kernels in order, copies and other components beside it.
+"""Replays a step on the system: every component runs its ops in order, the host launches, and all overlap where they may.
 
-Each GPU op takes its kernel profile; between two kernels lies the boundary that the launch mode costs. Blocks repeat:
-once two iterations in a row took equally long, the rest are advanced in closed form (`Engine.warp`), as layers do.
+Each op waits for the ops it reads from (`after`) and for its turn on its component. GPU ops take their kernel profile;
+between two kernels lies the boundary that the machine and the launch mode cost. Blocks repeat: once two iterations in a
+row took equally long, the rest are advanced in closed form (`Engine.warp`), as equal layers are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-from sim.component.kernel_run import Profile
+from sim.component.profile import Profile
 from sim.cost.kernel import Lowering
 from sim.cost.program import Kernel
 from sim.engine import Behaviour, Engine, Event
 from sim.result.trace import Folded, OpRecord, Span, StepTrace
-from sim.system.profiles import ProfileStore
 from sim.system.residency import Residency
 from sim.workload.graph import Step
-from sim.workload.op import Copy, Custom, Host, Op
+from sim.workload.op import Copy, Host, Op
+
+SMALLEST_FLUSH_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class LaunchCosts:
     host_launch_ps: int
     host_step_ps: int
     is_graph: bool
+    is_async: bool = False
+    """The host works on the next pass while the GPU runs this one: its time shows only where it is the longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,33 +48,32 @@ class Job:
     digest: str = ""
 
 
-@dataclass(slots=True)
-class _Queue:
-    """A component that runs jobs in order, and where it stands."""
-
-    component: str
-    spans: list[Span] = field(default_factory=list)
-    last_end: int = 0
-
-
 class StepRunner:
-    """Runs steps on one machine with one runtime."""
+    """Runs steps on one machine with one runtime.
+
+    `profile_of`: kernel -> (digest, profile). `costs`: (phase, tokens) -> launch costs. `copy_time`: copy ->
+    (component, ps, causes). `other`: an op that a component other than the GPU takes -> its job, else None.
+    """
 
     def __init__(
-        self, lowering: Lowering, store: ProfileStore, costs: Callable[[str, int], LaunchCosts], l2_capacity_bytes: float,
-        copy_time: Callable[[Copy], tuple[int, str]], accelerators: Callable[[Op], str | None] = lambda _op: None,
-    ) -> None:  # fmt: skip
+        self,
+        lowering: Lowering,
+        profile_of: Callable[[Kernel], tuple[str, Profile]],
+        costs: Callable[[str, int], LaunchCosts],
+        l2_capacity_bytes: float,
+        copy_time: Callable[[Copy], tuple[str, int, dict[str, int]]],
+        other: Callable[[Op], Job | None] = lambda _op: None,
+    ) -> None:
         self._lowering = lowering
-        self._store = store
+        self._profile_of = profile_of
         self._costs = costs
         self._l2_capacity = l2_capacity_bytes
         self._copy_time = copy_time
-        self._accelerators = accelerators
+        self._other = other
 
     def run(self, phase: str, step: Step) -> StepTrace:
         """Simulate one step; times in its trace start at 0."""
-        jobs = self._prepare(step)
-        return _Replay(phase, step, jobs, self._costs(phase, step.tokens), self._lowering).simulate()
+        return _Replay(phase, step, self._prepare(step), self._costs(phase, step.tokens)).simulate()
 
     def _prepare(self, step: Step) -> list[list[Job]]:
         """Jobs per block, in the steady state of the block (what its second iteration finds in L2)."""
@@ -93,42 +96,57 @@ class StepRunner:
             duration = round(op.duration_s * 1e12)
             return Job(op, "host", duration, {"step": duration})
         if isinstance(op, Copy):
-            duration, cause = self._copy_time(op)
-            return Job(op, "copy", duration, {cause: duration})
+            component, duration, causes = self._copy_time(op)
+            return Job(op, component, duration, causes)
+        taken = self._other(op)
+        if taken is not None:
+            return taken
         kernel = self._lowering.kernel(op, inputs_resident=inputs_resident)
-        if flushed_bytes >= 4096:
-            kernel = _with_flush(kernel, flushed_bytes)
-        digest, profile = self._store.profile(kernel)
+        if flushed_bytes >= SMALLEST_FLUSH_BYTES:
+            kernel = replace(kernel, flush_bytes=float(round(flushed_bytes)))
+        digest, profile = self._profile_of(kernel)
         return Job(op, "gpu", profile.duration_ps, profile.causes, kernel, profile, digest)
 
 
-def _with_flush(kernel: Kernel, n_bytes: float) -> Kernel:
-    from dataclasses import replace
+@dataclass(slots=True)
+class _Account:
+    """What one op took, summed over the iterations that were stepped or folded."""
 
-    return replace(kernel, flush_bytes=float(round(n_bytes)))
+    wall_ps: int = 0
+    causes: dict[str, int] | None = None
+    last_wall_ps: int = 0
+    last_causes: dict[str, int] | None = None
+    count: int = 0
+
+    def add(self, wall_ps: int, causes: dict[str, int], times: int) -> None:
+        self.last_wall_ps, self.last_causes = wall_ps, causes
+        self.wall_ps += wall_ps * times
+        self.count += times
+        total = self.causes if self.causes is not None else {}
+        for cause, ps in causes.items():
+            total[cause] = total.get(cause, 0) + ps * times
+        self.causes = total
 
 
 class _Replay:
-    """One step on one engine."""
+    """One step on one engine: a process per component, one for the host's launches."""
 
-    def __init__(self, phase: str, step: Step, jobs: list[list[Job]], costs: LaunchCosts, lowering: Lowering) -> None:
+    def __init__(self, phase: str, step: Step, jobs: list[list[Job]], costs: LaunchCosts) -> None:
         self._phase = phase
         self._step = step
         self._jobs = jobs
         self._costs = costs
         self._engine = Engine()
-        self._done: dict[str, Event] = {}
-        self._launched: dict[tuple[int, int, int], Event] = {}
-        self._skipped: dict[int, int] = {}
         self._spans: list[Span] = []
         self._folded: list[Folded] = []
-        self._walls: dict[tuple[int, int], list[tuple[int, dict[str, int], int]]] = {}
+        self._host_at = 0
+        self._host_period = 0
+        self._accounts = [[_Account() for _ in block] for block in jobs]
 
     def simulate(self) -> StepTrace:
         """Run to the end of the last op."""
         engine = self._engine
-        gpu = engine.spawn(self._execute(), f"{self._step.name}: gpu queue")
-        engine.run(gpu)
+        engine.run(engine.spawn(self._pass(), self._step.name))
         records = tuple(
             self._record(block, position, job) for block, jobs in enumerate(self._jobs) for position, job in enumerate(jobs)
         )
@@ -137,93 +155,136 @@ class _Replay:
             tuple(self._spans), tuple(self._folded), engine.events,
         )  # fmt: skip
 
-    def _execute(self) -> Behaviour:
-        """The queue: host start, then block after block; launches that the host cannot hide show as host time."""
-        engine, costs = self._engine, self._costs
-        host_free = 0
-        start = costs.host_step_ps + (costs.graph_start_ps if costs.is_graph else 0)
-        first_cause = "step"
+    def _pass(self) -> Behaviour:
+        """The step: the host's part first, then block after block."""
+        costs = self._costs
+        is_hidden = costs.is_async and costs.is_graph
+        start = (0 if is_hidden else costs.host_step_ps) + (costs.graph_start_ps if costs.is_graph else 0)
         if start:
-            yield engine.timeout(start)
-        waited_since = 0
-        host_free = engine.now
-        for number, (block, jobs) in enumerate(zip(self._step.blocks, self._jobs, strict=True)):
+            yield self._engine.timeout(start)
+        lead = {"step": start} if start else {}
+        self._host_at = self._engine.now
+        for number, block in enumerate(self._step.blocks):
+            marks: list[tuple[int, int]] = []
             iteration = 0
-            marks: list[tuple[int, int, int]] = []
             while iteration < block.repeat:
-                marks.append((engine.now, host_free, len(self._spans)))
-                period = self._repeats(marks)
+                marks.append((self._engine.now, len(self._spans)))
                 left = block.repeat - iteration
-                if period is not None and left > 0:
-                    self._fold(number, marks, period, left)
-                    host_free += left * (marks[-1][1] - marks[-2][1])
-                    waited_since = engine.now
+                if _is_periodic(marks):
+                    self._fold(number, marks, left)
                     break
-                for position, job in enumerate(jobs):
-                    if not costs.is_graph and job.component != "host":
-                        host_free = max(host_free, waited_since if job.component == "host" else host_free) + costs.host_launch_ps
-                    begin = waited_since
-                    causes: dict[str, int] = {}
-                    if engine.now > begin:
-                        causes[first_cause] = engine.now - begin
-                    if not costs.is_graph and host_free > engine.now:
-                        causes["launch"] = host_free - engine.now
-                        yield engine.timeout(host_free - engine.now)
-                    if job.component == "gpu" and costs.boundary_ps:
-                        causes["dependency"] = causes.get("dependency", 0) + costs.boundary_ps
-                        yield engine.timeout(costs.boundary_ps)
-                    yield engine.timeout(job.duration_ps)
-                    for cause, ps in job.causes.items():
-                        causes[cause] = causes.get(cause, 0) + ps
-                    self._note(number, iteration, position, job, begin, causes)
-                    waited_since = engine.now
-                    if job.component == "host":
-                        host_free = engine.now
+                yield from self._iterate(number, iteration, lead)
+                lead = {}
                 iteration += 1
 
-    def _repeats(self, marks: list[tuple[int, int, int]]) -> int | None:
-        """The period, when the last two iterations took equally long on the GPU and on the host."""
-        if len(marks) < 4:
-            return None
-        (a, ha, _), (b, hb, _), (c, hc, _) = marks[-3:]
-        return c - b if c - b == b - a and hc - hb == hb - ha else None
+        if is_hidden and self._engine.now < costs.host_step_ps:
+            yield from self._wait_for_host(costs.host_step_ps - self._engine.now)
 
-    def _fold(self, number: int, marks: list[tuple[int, int, int]], period: int, left: int) -> None:
-        self._engine.warp(period * left)
-        self._folded.append(Folded(marks[-2][2], marks[-1][2], left, period))
-        for position in range(len(self._jobs[number])):
-            wall, causes, count = self._walls[number, position][-1]
-            self._walls[number, position].append((wall, causes, count * left))
+    def _wait_for_host(self, duration_ps: int) -> Behaviour:
+        """The host is slower than the GPU: the last op's life goes on until the host is ready for the next pass."""
+        begin = self._engine.now
+        yield self._engine.timeout(duration_ps)
+        block, position = len(self._jobs) - 1, len(self._jobs[-1]) - 1
+        job = self._jobs[block][position]
+        self._spans.append(Span(job.component, job.op.id, block, 0, "step", begin, self._engine.now))
+        account = self._accounts[block][position]
+        account.wall_ps += duration_ps
+        account.causes = {**(account.causes or {}), "step": (account.causes or {}).get("step", 0) + duration_ps}
+
+    def _iterate(self, number: int, iteration: int, lead: dict[str, int]) -> Behaviour:
+        """One iteration of a block: its ops on their components, joined at the end."""
+        engine = self._engine
+        jobs = self._jobs[number]
+        done = {job.op.id: engine.event() for job in jobs}
+        queues: dict[str, list[int]] = {}
+        for position, job in enumerate(jobs):
+            queues.setdefault(job.component, []).append(position)
+        launched = self._launch(jobs) if not self._costs.is_graph else None
+        processes: list[Event] = [
+            engine.spawn(self._serve(number, iteration, component, positions, done, launched, lead), f"{self._step.name}: {component}")
+            for component, positions in queues.items()
+        ]
+        yield engine.all_of(processes)
+
+    def _launch(self, jobs: list[Job]) -> dict[str, int]:
+        """When the host has launched each op of the block: one after the other, without waiting for the GPU."""
+        begin = self._host_at
+        times = {}
+        for job in jobs:
+            if job.component != "host":
+                self._host_at += self._costs.host_launch_ps
+            times[job.op.id] = self._host_at
+        self._host_period = self._host_at - begin
+        return times
+
+    def _serve(
+        self, number: int, iteration: int, component: str, positions: list[int], done: dict[str, Event],
+        launched: dict[str, int] | None, lead: dict[str, int],
+    ) -> Behaviour:  # fmt: skip
+        """A component works through its ops of the block, in order."""
+        engine = self._engine
+        since = engine.now - sum(lead.values())
+        for position in positions:
+            job = self._jobs[number][position]
+            causes = dict(lead) if position == positions[0] else {}
+            for name in job.op.after:
+                event = done.get(name)
+                if event is not None and event.callbacks is not None:
+                    yield event
+            ready = engine.now
+            waited = ready - since - sum(causes.values())
+            if waited > 0:
+                causes["dependency"] = waited
+            if launched is not None and launched[job.op.id] > ready:
+                causes["launch"] = launched[job.op.id] - ready
+                yield engine.timeout(launched[job.op.id] - ready)
+            gap = self._costs.boundary_ps if component == "gpu" else 0
+            if gap:
+                causes["dependency"] = causes.get("dependency", 0) + gap
+            yield engine.timeout(gap + job.duration_ps)
+            for cause, ps in job.causes.items():
+                causes[cause] = causes.get(cause, 0) + ps
+            self._note(number, iteration, position, job, since, causes)
+            since = engine.now
+            done[job.op.id].succeed()
+
+    def _fold(self, number: int, marks: list[tuple[int, int]], left: int) -> None:
+        """The remaining iterations happen in closed form."""
+        (before, first), (now, end) = marks[-2:]
+        self._engine.warp((now - before) * left)
+        self._host_at += self._host_period * left
+        self._folded.append(Folded(first, end, left, now - before))
+        for account in self._accounts[number]:
+            account.add(account.last_wall_ps, account.last_causes or {}, left)
 
     def _note(self, block: int, iteration: int, position: int, job: Job, begin: int, causes: dict[str, int]) -> None:
-        """Spans that tile [begin, now] and the op's account."""
-        end = self._engine.now
+        """Spans that tile [begin, now], and the op's account."""
         at = begin
         for cause, ps in causes.items():
-            self._spans.append(Span(job.component, job.op.id, block, iteration, cause, at, at + ps))
-            at += ps
-        if at != end:
-            last = self._spans.pop()
-            self._spans.append(last._replace(end_ps=end))
-            causes = {**causes, last.cause: causes[last.cause] + end - at}
-        self._walls.setdefault((block, position), []).append((end - begin, causes, 1))
+            if ps:
+                self._spans.append(Span(job.component, job.op.id, block, iteration, cause, at, at + ps))
+                at += ps
+        self._accounts[block][position].add(self._engine.now - begin, causes, 1)
 
     def _record(self, block: int, position: int, job: Job) -> OpRecord:
-        entries = self._walls[block, position]
-        repeat = sum(count for _, _, count in entries)
-        causes: dict[str, float] = {}
-        for _, spent, count in entries:
-            for cause, ps in spent.items():
-                causes[cause] = causes.get(cause, 0.0) + ps * count / repeat
-        wall = sum(w * count for w, _, count in entries) / repeat
-        kernel, profile, op = job.kernel, job.profile, job.op
+        account, kernel, profile, op = self._accounts[block][position], job.kernel, job.profile, job.op
+        wall = account.wall_ps / account.count
+        causes = {cause: ps / account.count for cause, ps in (account.causes or {}).items() if ps}
+        shared = (op.id, op.site or op.kind, op.kind, block, account.count, job.component)
         if kernel is None or profile is None:
             size = float(op.size_bytes) if isinstance(op, Copy) else 0.0
-            return OpRecord(op.id, op.site or op.kind, op.kind, block, repeat, job.component, "", wall, job.duration_ps, causes,
-                            0.0, "", size, size, 0.0, 0.0, 0.0, 0.0, 0.0)  # fmt: skip
+            return OpRecord(*shared, "", wall, job.duration_ps, causes, 0.0, "", size, size, 0.0, 0.0, 0.0, 0.0, 0.0)
         return OpRecord(
-            op.id, op.site or op.kind, op.kind, block, repeat, job.component, kernel.name, wall, job.duration_ps, causes,
-            profile.flops, kernel.mma, kernel.l2_read_bytes, kernel.written_bytes, profile.l2_read_bytes,
-            profile.l2_write_bytes, profile.dram_read_bytes, profile.dram_write_bytes, profile.tensor_busy_share,
-            kernel.tile, profile.ctas, profile.waves, profile.occupancy, kernel.split_k, job.digest, profile.events,
+            *shared, kernel.name, wall, job.duration_ps, causes, profile.flops, kernel.mma, kernel.l2_read_bytes,
+            kernel.written_bytes, profile.l2_read_bytes, profile.l2_write_bytes, profile.dram_read_bytes,
+            profile.dram_write_bytes, profile.tensor_share, kernel.tile, profile.ctas, profile.waves, profile.occupancy,
+            kernel.grid.splits, job.digest, profile.events,
         )  # fmt: skip
+
+
+def _is_periodic(marks: list[tuple[int, int]]) -> bool:
+    """Whether the last two iterations took equally long."""
+    if len(marks) < 4:
+        return False
+    (a, _), (b, _), (c, _) = marks[-3:]
+    return c - b == b - a

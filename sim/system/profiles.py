@@ -15,7 +15,8 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-from sim.component.kernel_run import Device, KernelRun, Profile
+from sim.component.kernel_run import KernelRun
+from sim.component.profile import Device, Profile
 from sim.cost.program import Kernel
 from sim.engine import Engine
 

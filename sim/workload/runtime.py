@@ -53,9 +53,10 @@ class KernelRule(_Frozen):
     efficiency: Number = Field(1.0, gt=0, le=1, description="share of the unit's issue slots the inner loop fills")
     tile_m: tuple[int, ...] = Field((128,), description="choices of rows per tile: the fewest tiles, then the smallest")
     tile_n: int = Field(128, gt=0, description="columns per tile (attention: keys per step)")
-    tile_k: int = Field(64, gt=0, description="depth of a K-step")
+    tile_k: Whole = Field(64, gt=0, description="depth of a K-step")
     stages: int = Field(2, gt=0, description="K-steps whose fetches may be outstanding")
     schedule: Literal["tiles", "persistent", "split_k"] = "tiles"
+    ctas_per_sm: int = Field(0, ge=0, description="persistent: CTAs launched per SM; 0 = as many as fit")
     split_limit: int = Field(1, gt=0, description="most K-splits (attention decode: most KV splits)")
     split_steps: int = Field(1, gt=0, description="fewest K-steps that a split keeps")
     swizzle: int = Field(1, gt=0, description="rows of tiles that are walked together; 1 = columns outermost")
@@ -65,6 +66,8 @@ class KernelRule(_Frozen):
     shared_bytes: int | None = Field(None, description="shared memory per CTA; null = stages x tiles")
     prologue_cycles: Whole = Field(500, ge=0, description="CTA start to its first fetch")
     step_cycles: Whole = Field(0, ge=0, description="barrier and address work per K-step that overlaps nothing of the CTA")
+    pad_n: int = Field(1, gt=0, description="the weights' columns are stored padded to a multiple of this")
+    pad_k: int = Field(1, gt=0, description="the weights' depth is stored padded to a multiple of this")
     is_padded: bool = Field(True, description="matrix units work on whole tiles; false: only on the rows there are")
     activation: str | None = Field(None, description="format in which activations are read, when not the op's own")
     quantize_site: str | None = Field(None, description="site launched before it to bring activations into that format")
@@ -132,6 +135,7 @@ class RuntimeSpec(_Frozen):
     launch: Literal["graph", "eager"] = "graph"
     graph_batch_limit: Whole = Field(2**31, description="decode batches above this run without a graph")
     host_step_s: Number = Field(0.0, ge=0, description="CPU time between two forward passes that the GPU waits for")
+    is_async: bool = Field(False, description="the host prepares a pass while the GPU still runs the one before (graphs)")
     host_launch_s: Number = Field(0.0, ge=0, description="CPU time per launch outside a graph")
     host_sequence_s: Number = Field(0.0, ge=0, description="CPU time per running sequence and step")
     graph_launch_s: Number = Field(0.0, ge=0, description="CPU time to launch a graph")

@@ -1,0 +1,38 @@
+"""A cluster of CPU cores."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field, Strict
+
+from sim.component.component import Component
+from sim.hwspec import Bytes, BytesPerSecond, ComponentSpec, Count, Hertz, Seconds, SpecGroup
+
+
+class CpuCoresSpec(SpecGroup):
+    """Cores of one kind in a cluster."""
+
+    core: str = Field(description="what the core is called")
+    count: Count = Field(description="cores of this kind")
+    clock: Hertz = Field(description="highest clock")
+    l2: Bytes = Field(description="private L2 of each core")
+    fp64_flop_per_clock: Count = Field(description="double precision FLOPs per clock and core")
+
+
+class CpuClusterSpec(ComponentSpec):
+    """Cores around one L3."""
+
+    ports: ClassVar = {"memory": "memory", "gpu": "host"}
+
+    cores: Annotated[tuple[CpuCoresSpec, ...], Strict(False)] = Field(description="the cores, kind by kind", min_length=1)
+    l3: Bytes = Field(description="L3 of the cluster")
+    l3_latency: Seconds = Field(description="dependent load that hits L3, from the fastest cores")
+    memory_latency: Seconds = Field(description="dependent load from memory, seen by a core")
+    bandwidth: BytesPerSecond = Field(description="most that the cluster moves to or from memory")
+
+
+class CpuCluster(Component):
+    """A cluster's place among the components."""
+
+    Spec = CpuClusterSpec

@@ -1,0 +1,61 @@
+"""The GPU: streaming multiprocessors, their rates, and what it costs to start a kernel on them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from sim.component.component import Component
+from sim.hwspec import Bytes, ComponentSpec, Count, Derived, Hertz, Number, Seconds
+
+
+class GpuSpec(ComponentSpec):
+    """A GPU. FLOP rates count a multiply-add as 2, dense, per clock and SM."""
+
+    ports: ClassVar = {"l2": "memory", "tlb": "translation", "host": "host", "pcie": "pcie"}
+    serves: ClassVar = frozenset({"host"})
+    derived_fields: ClassVar = {
+        "peak": Derived("FLOP/s", ("sms", "clock", "flop_per_clock_per_sm")),
+        "cuda_cores": Derived("", ("sms", "flop_per_clock_per_sm")),
+    }
+
+    sms: Count = Field(description="streaming multiprocessors")
+    clock: Hertz = Field(description="SM clock that predictions use unless a measurement states its own")
+    flop_per_clock_per_sm: dict[str, Count] = Field(
+        description="dense FLOPs per clock and SM by unit: fp32 and int8_dp4a on CUDA cores, the others on tensor cores"
+    )
+    sparsity_factor: Number = Field(description="speed-up of 2:4 structured sparsity, which no rate here includes")
+    l1_capacity: Bytes = Field(description="L1 and shared memory of an SM together")
+    l1_bytes_per_clock: Count = Field(description="bytes per clock that an SM reads from L1 or shared memory")
+    shared_memory_per_sm: Bytes = Field(description="most shared memory that the CTAs of an SM use together")
+    shared_memory_per_cta: Bytes = Field(description="most shared memory that a CTA can ask for")
+    registers_per_sm: Count = Field(description="32-bit registers of an SM")
+    max_threads_per_sm: Count = Field(description="resident threads per SM")
+    max_ctas_per_sm: Count = Field(description="resident CTAs per SM")
+    threads_per_warp: Count = Field(description="threads of a warp")
+    issue_latency: Seconds = Field(description="from a warp's wish for data to the transfer leaving the SM")
+    kernel_boundary: Seconds = Field(description="between a kernel and one that depends on it, in a graph")
+    kernel_boundary_pdl: Seconds = Field(description="the same with programmatic dependent launch")
+    kernel_gap: Seconds = Field(description="between independent kernels of a graph")
+    graph_launch: Seconds = Field(description="host time of launching a graph")
+    graph_first_node: Seconds = Field(description="from the host's call to the first kernel of a graph starting")
+    eager_launch: Seconds = Field(description="host time of launching one kernel without a graph")
+    eager_first_node: Seconds = Field(description="from the host's call to an eagerly launched kernel starting")
+    copy_engines: Count = Field(description="engines that copy beside kernels")
+
+    @property
+    def peak(self) -> dict[str, float]:
+        """Dense peak rate by unit, FLOP/s: SMs x clock x FLOPs per clock and SM."""
+        return {unit: self.sms * self.clock * rate for unit, rate in self.flop_per_clock_per_sm.items()}
+
+    @property
+    def cuda_cores(self) -> int:
+        """CUDA cores: one fp32 multiply-add per clock each."""
+        return self.sms * self.flop_per_clock_per_sm.get("fp32", 0) // 2
+
+
+class Gpu(Component):
+    """The GPU's place among the components."""
+
+    Spec = GpuSpec

@@ -1,0 +1,44 @@
+"""The GPU's L2 cache."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from sim.component.component import Component
+from sim.hwspec import Bytes, ComponentSpec, Derived, Hertz, Number, Seconds
+
+
+class L2Spec(ComponentSpec):
+    """The last cache on the GPU die, shared by all SMs. Its clock is a domain of its own."""
+
+    ports: ClassVar = {"gpu": "memory", "memory": "memory"}
+    serves: ClassVar = frozenset({"gpu"})
+    derived_fields: ClassVar = {
+        "bandwidth": Derived("B/s", ("bytes_per_clock", "clock"), moves="bytes_per_clock"),
+        "write_bandwidth": Derived("B/s", ("write_bytes_per_clock", "clock"), moves="write_bytes_per_clock"),
+    }
+
+    capacity: Bytes = Field(description="size")
+    line: Bytes = Field(description="size of a line")
+    clock: Hertz = Field(description="clock of L2 and the GPU's fabric")
+    hit_latency: Seconds = Field(description="dependent load that hits, seen by the SM, unloaded")
+    bytes_per_clock: Number = Field(description="bytes read per L2 clock, all SMs together")
+    write_bytes_per_clock: Number = Field(description="bytes written per L2 clock, all SMs together")
+
+    @property
+    def bandwidth(self) -> float:
+        """Peak read rate, bytes per second: bytes per clock x clock."""
+        return self.bytes_per_clock * self.clock
+
+    @property
+    def write_bandwidth(self) -> float:
+        """Peak write rate, bytes per second: bytes written per clock x clock."""
+        return self.write_bytes_per_clock * self.clock
+
+
+class L2(Component):
+    """L2's place among the components."""
+
+    Spec = L2Spec

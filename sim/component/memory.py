@@ -1,0 +1,47 @@
+"""DRAM and its controllers."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from sim.component.component import Component
+from sim.hwspec import Bytes, ComponentSpec, Count, Derived, Fraction, Seconds, SpecGroup, TransfersPerSecond
+
+
+class SustainedSpec(SpecGroup):
+    """The share of the peak that an endless stream of one kind of access gets."""
+
+    read: Fraction = Field(description="share of the peak that long reads get")
+    write: Fraction = Field(description="share of the peak that long writes get")
+    random: Fraction = Field(description="share of the peak that scattered reads of 512 B get")
+
+
+class MemorySpec(ComponentSpec):
+    """Channels of DRAM. Peak and efficiency are separate: no number here is both."""
+
+    ports: ClassVar = {"*": "memory"}
+    serves: ClassVar = frozenset({"*"})
+    derived_fields: ClassVar = {
+        "bandwidth": Derived("B/s", ("channels", "channel_width", "data_rate"), moves="data_rate")
+    }
+
+    technology: str = Field(description="kind of DRAM")
+    channels: Count = Field(description="independent channels")
+    channel_width: Bytes = Field(description="width of a channel's data bus")
+    data_rate: TransfersPerSecond = Field(description="transfers per second on each wire")
+    capacity: Bytes = Field(description="all of it, before anybody reserves anything")
+    latency: Seconds = Field(description="a dependent read at the controllers, unloaded: queue, row, column, burst")
+    sustained: SustainedSpec = Field(description="shares of the peak by kind of access")
+
+    @property
+    def bandwidth(self) -> float:
+        """Peak rate, bytes per second: channels x width x data rate."""
+        return self.channels * self.channel_width * self.data_rate
+
+
+class Memory(Component):
+    """Memory's place among the components."""
+
+    Spec = MemorySpec

@@ -1,0 +1,28 @@
+"""The network adapter."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from sim.component.component import Component
+from sim.hwspec import BytesPerSecond, ComponentSpec, Count, Fraction, Seconds
+
+
+class NicSpec(ComponentSpec):
+    """A network adapter behind one or more PCI Express links, with one cage that all of them share."""
+
+    ports: ClassVar = {"host0": "pcie", "host1": "pcie", "network": "network"}
+
+    bandwidth: BytesPerSecond = Field(description="line rate of the cage, each way")
+    sustained: Fraction = Field(description="share of the line rate that long remote writes get")
+    latency: Seconds = Field(description="a remote write of a few bytes to a neighbour on a cable")
+    cages: Count = Field(description="cages; a second one adds no bandwidth beyond the PCI Express links")
+    gpu_direct: bool = Field(description="whether it reads and writes GPU allocations itself")
+
+
+class Nic(Component):
+    """The network adapter's place among the components."""
+
+    Spec = NicSpec

@@ -1,0 +1,48 @@
+"""What the device level is told of the machine, and what it tells the system level of a kernel: plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim.component.grid import SmLimits
+from sim.component.transfer import Hop
+
+CUDA_UNITS = frozenset({"fp32", "int8_dp4a"})
+"""Units that are CUDA cores; every other key of `flop_per_clock_per_sm` is a matrix unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What the device level knows of the machine (resolved from the components): rates in units per second."""
+
+    sms: int
+    clock_hz: float
+    flop_per_clock: dict[str, float]
+    limits: SmLimits
+    issue_ps: int
+    l2_capacity_bytes: float
+    l2: Hop
+    memory_path: tuple[Hop, ...]
+    walk_ps: int
+    tlb_reach_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What one launch of a kernel does: the device level's answer, all the system level needs.
+
+    Times in ps; bytes and FLOPs as served, not as asked. `causes` sum to `duration_ps`.
+    """
+
+    duration_ps: int
+    causes: dict[str, int]
+    l2_read_bytes: float
+    l2_write_bytes: float
+    dram_read_bytes: float
+    dram_write_bytes: float
+    flops: float
+    tensor_share: float
+    events: int
+    waves: float
+    ctas: int
+    occupancy: int
