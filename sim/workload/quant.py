@@ -1,0 +1,170 @@
+"""Storage formats of weights, and recipes: which format each class of tensor gets, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sim.errors import InputError, Problem, SpecError
+from sim.paths import available, find, shipped_data
+from sim.workload.model import ModelSpec
+from sim.yamlfile import load_yaml, validate_model
+
+TENSOR_CLASSES = frozenset(
+    "embedding head attn_q attn_k attn_v attn_o ffn_gate ffn_up ffn_down expert_gate expert_up expert_down "
+    "shared_gate shared_up shared_down router norm bias".split()
+)
+GGUF_FAMILY = "llama.cpp"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a number is stored; `bits_per_weight` includes scales."""
+
+    name: str
+    block_elements: int
+    block_bytes: float
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits per element, scales included."""
+        return 8.0 * self.block_bytes / self.block_elements
+
+
+class _FormatEntry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    block: int = Field(gt=0)
+    bytes: float = Field(gt=0)
+
+
+class _FormatFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schema_: Literal["sparksim.formats/1"] = Field(alias="schema")
+    source: str
+    formats: dict[str, _FormatEntry]
+
+
+class _RecipeFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schema_: Literal["sparksim.quant/1"] = Field(alias="schema")
+    name: str
+    title: str
+    source: str
+    aliases: tuple[str, ...] = ()
+    runtimes: tuple[str, ...] = Field((), description="only these runtimes read it; empty = any")
+    replaces: str | None = Field(None, description="recipe of the checkpoint that this one is the converted form of")
+    default: str
+    classes: dict[str, str] = {}
+    more_bits: dict[str, str] = Field({}, description="classes with another format on llama.cpp's use_more_bits layers")
+
+
+@dataclass(frozen=True, slots=True)
+class QuantRecipe:
+    """A format per tensor class and layer."""
+
+    name: str
+    title: str
+    default: Format
+    classes: tuple[tuple[str, Format], ...]
+    more_bits: tuple[tuple[str, Format], ...]
+    runtimes: tuple[str, ...] = ()
+    replaces: str | None = None
+
+    def format_of(self, tensor_class: str, layer: int | None, n_layers: int) -> Format:
+        """The format of `tensor_class` in layer `layer` of `n_layers` (None: outside the layers)."""
+        if layer is not None and self.more_bits and uses_more_bits(layer, n_layers):
+            for name, fmt in self.more_bits:
+                if name == tensor_class:
+                    return fmt
+        return next((fmt for name, fmt in self.classes if name == tensor_class), self.default)
+
+    def signature(self, layer: int, n_layers: int) -> bool:
+        """Layers with the same signature have the same formats."""
+        return bool(self.more_bits) and uses_more_bits(layer, n_layers)
+
+
+def uses_more_bits(layer: int, n_layers: int) -> bool:
+    """llama.cpp's rule for the layers that get more bits: the first and last eighth, and every third between."""
+    return layer < n_layers // 8 or layer >= 7 * n_layers // 8 or (layer - n_layers // 8) % 3 == 2
+
+
+@cache
+def formats() -> dict[str, Format]:
+    """Every storage format, by name."""
+    document = load_yaml(shipped_data() / "workloads" / "quants" / "formats.yaml")
+    entries = validate_model(_FormatFile, document).formats
+    return {name: Format(name, entry.block, entry.bytes) for name, entry in entries.items()}
+
+
+def load_quant(name: str, search_dirs: Sequence[str | Path] = ()) -> QuantRecipe:
+    """The recipe of that name (or path).
+
+    Raises:
+        SpecError: its file is wrong. InputError: there is none.
+    """
+    return _load_quant(find("quants", name, search_dirs))
+
+
+@lru_cache(maxsize=64)
+def _load_quant(path: Path) -> QuantRecipe:
+    document = load_yaml(path)
+    file = validate_model(_RecipeFile, document)
+    problems = []
+    for group in ("classes", "more_bits"):
+        for key, value in getattr(file, group).items():
+            for text, known in ((key, TENSOR_CLASSES), (value, formats())):
+                if text not in known:
+                    line = document.line_of((group, key))
+                    problems.append(Problem(f"unknown {text!r}", code="unknown_name", file=str(path), line=line, path=f"{group}.{key}"))
+    if file.default not in formats():
+        problems.append(Problem(f"unknown format {file.default!r}", code="unknown_name", file=str(path), line=document.line_of(("default",)), path="default"))
+    if problems:
+        raise SpecError(problems)
+    table = formats()
+    classes = tuple((key, table[value]) for key, value in file.classes.items())
+    more = tuple((key, table[value]) for key, value in file.more_bits.items())
+    return QuantRecipe(file.name, file.title, table[file.default], classes, more, file.runtimes, file.replaces)
+
+
+def resolve_quant(model: ModelSpec, name: str | None, runtime: str, search_dirs: Sequence[str | Path] = ()) -> QuantRecipe:
+    """The recipe to run `model` with: what the checkpoint says, or `name` where that does not contradict it.
+
+    Raises:
+        InputError: `name` asks for a format that the checkpoint's own quantisation rules out, or another runtime's.
+    """
+    said = model.quantization.recipe if model.quantization else model.dtype
+    if name is None:
+        recipe = load_quant(said, search_dirs)
+        return _converted(recipe, search_dirs) if runtime == GGUF_FAMILY else recipe
+    recipe = load_quant(name, search_dirs)
+    if recipe.runtimes and runtime not in recipe.runtimes:
+        raise InputError(Problem(f"{recipe.name} is a format of {', '.join(recipe.runtimes)}, not of {runtime}", code="quant_runtime", path="quant"))
+    if model.quantization and recipe.name != said and recipe.replaces != said and not recipe.runtimes:
+        problem = Problem(
+            f"{model.name} is already quantised to {said} ({model.quantization.source}); it cannot run as {recipe.name}",
+            code="quant_contradiction", path="quant", hint="leave --quant out, or take another checkpoint",
+        )  # fmt: skip
+        raise InputError(problem)
+    return _converted(recipe, search_dirs) if runtime == GGUF_FAMILY else recipe
+
+
+def _converted(recipe: QuantRecipe, search_dirs: Sequence[str | Path]) -> QuantRecipe:
+    """The GGUF form of a checkpoint's recipe, where there is one."""
+    for name in available("quants", search_dirs):
+        if name != "formats":
+            candidate = load_quant(name, search_dirs)
+            if candidate.replaces == recipe.name:
+                return candidate
+    return recipe
+
+
+def weights_bytes(model: ModelSpec, recipe: QuantRecipe) -> int:
+    """Bytes of all weights as the recipe stores them."""
+    n_layers = len(model.layers)
+    bits = sum(t.elements * recipe.format_of(t.tensor_class, t.layer, n_layers).bits_per_weight for t in model.tensor_inventory())
+    return round(bits / 8)
