@@ -7,7 +7,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim.component.component import Component
+from sim.component.transfer import Hop
+from sim.engine import Engine
 from sim.hwspec import BytesPerSecond, ComponentSpec, Seconds
+from sim.units import ps_from_seconds
 
 
 class C2cSpec(ComponentSpec):
@@ -24,3 +27,10 @@ class C2c(Component):
     """The link's place among the components."""
 
     Spec = C2cSpec
+
+    _spec: C2cSpec
+
+    def carry(self, engine: Engine) -> Hop:
+        """Two directions that do not compete."""
+        rates = dict.fromkeys(("read", "write", "random"), self._spec.bandwidth)
+        return Hop(engine, self.name, "c2c", rates, ps_from_seconds(self._spec.latency), is_shared=False)

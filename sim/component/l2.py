@@ -7,7 +7,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim.component.component import Component
+from sim.component.transfer import Hop
+from sim.engine import Engine
 from sim.hwspec import Bytes, ComponentSpec, Derived, Hertz, Number, Seconds
+from sim.units import ps_from_seconds
 
 
 class L2Spec(ComponentSpec):
@@ -42,3 +45,11 @@ class L2(Component):
     """L2's place among the components."""
 
     Spec = L2Spec
+
+    _spec: L2Spec
+
+    def carry(self, engine: Engine) -> Hop:
+        """Reads and writes have data paths of their own."""
+        spec = self._spec
+        rates = {"read": spec.bandwidth, "random": spec.bandwidth, "write": spec.write_bandwidth}
+        return Hop(engine, self.name, "l2", rates, ps_from_seconds(spec.hit_latency), is_shared=False)

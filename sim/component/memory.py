@@ -7,7 +7,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim.component.component import Component
+from sim.component.transfer import Hop
+from sim.engine import Engine
 from sim.hwspec import Bytes, ComponentSpec, Count, Derived, Fraction, Seconds, SpecGroup, TransfersPerSecond
+from sim.units import ps_from_seconds
 
 
 class SustainedSpec(SpecGroup):
@@ -45,3 +48,11 @@ class Memory(Component):
     """Memory's place among the components."""
 
     Spec = MemorySpec
+
+    _spec: MemorySpec
+
+    def carry(self, engine: Engine) -> Hop:
+        """One bus for reads and writes, each at its sustained share of the peak; a server of seconds."""
+        spec = self._spec
+        rates = {kind: spec.bandwidth * getattr(spec.sustained, kind) for kind in ("read", "write", "random")}
+        return Hop(engine, self.name, "dram", rates, ps_from_seconds(spec.latency), is_shared=True)

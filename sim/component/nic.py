@@ -7,7 +7,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim.component.component import Component
+from sim.component.transfer import Hop
+from sim.engine import Engine
 from sim.hwspec import BytesPerSecond, ComponentSpec, Count, Fraction, Seconds
+from sim.units import ps_from_seconds
 
 
 class NicSpec(ComponentSpec):
@@ -26,3 +29,10 @@ class Nic(Component):
     """The network adapter's place among the components."""
 
     Spec = NicSpec
+
+    _spec: NicSpec
+
+    def carry(self, engine: Engine) -> Hop:
+        """Line rate each way, as long remote writes get it."""
+        rates = dict.fromkeys(("read", "write", "random"), self._spec.bandwidth * self._spec.sustained)
+        return Hop(engine, self.name, "nic", rates, ps_from_seconds(self._spec.latency), is_shared=False)

@@ -7,7 +7,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim.component.component import Component
+from sim.component.transfer import Hop
+from sim.engine import Engine
 from sim.hwspec import Bytes, BytesPerSecond, ComponentSpec, Seconds
+from sim.units import ps_from_seconds
 
 
 class NvmeSpec(ComponentSpec):
@@ -25,3 +28,11 @@ class Nvme(Component):
     """The drive's place among the components."""
 
     Spec = NvmeSpec
+
+    _spec: NvmeSpec
+
+    def carry(self, engine: Engine) -> Hop:
+        """One drive: reads and writes share it."""
+        spec = self._spec
+        rates = {"read": spec.read_bandwidth, "random": spec.read_bandwidth, "write": spec.write_bandwidth}
+        return Hop(engine, self.name, "nvme", rates, ps_from_seconds(spec.latency), is_shared=True)

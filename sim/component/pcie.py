@@ -7,7 +7,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim.component.component import Component
+from sim.component.transfer import Hop
+from sim.engine import Engine
 from sim.hwspec import ComponentSpec, Count, Derived, Fraction, Seconds, TransfersPerSecond
+from sim.units import ps_from_seconds
 
 
 class PcieSpec(ComponentSpec):
@@ -34,3 +37,10 @@ class Pcie(Component):
     """A PCI Express link's place among the components."""
 
     Spec = PcieSpec
+
+    _spec: PcieSpec
+
+    def carry(self, engine: Engine) -> Hop:
+        """Two directions that do not compete, headers paid."""
+        rates = dict.fromkeys(("read", "write", "random"), self._spec.bandwidth * self._spec.sustained)
+        return Hop(engine, self.name, "pcie", rates, ps_from_seconds(self._spec.latency), is_shared=False)

@@ -46,3 +46,13 @@ class Profile:
     waves: float
     ctas: int
     occupancy: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What an op asks of a component that is not the GPU: seconds of computing, bytes from and to memory, FLOPs."""
+
+    compute_s: float
+    read_bytes: int
+    write_bytes: int
+    flops: float = 0.0
