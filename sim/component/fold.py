@@ -88,9 +88,13 @@ class Fold(NoFold):
             return
         windows = min((_alike(sm) // moved[sm] for sm in run.sms if moved[sm]), default=0) - 1
         if windows > 0:
+            tiles = sum(windows * moved[sm] * sm.weight for sm in run.sms)
+            steps = sum(windows * moved[sm] * sm.weight * sm.sm_class.steps_of[sm.next_visit - 1] for sm in run.sms)
+            stored = steps / run.kernel.n_steps if run.kernel.schedule == "persistent" else tiles
+            asked = {"read": steps * run.kernel.step_bytes, "write": stored * run.kernel.store_bytes}
             for sm in run.sms:
                 sm.next_visit += windows * moved[sm]
-            last.advance(run, before, windows)
+            last.advance(run, before, windows, asked)
             self._visits.clear()
 
 
@@ -116,15 +120,23 @@ class _Mark:
         self.moved = [dict(hop.moved) for hop in run.hops]
         self.causes = [dict(slot.causes) for slot in run.slots]
 
-    def advance(self, run: KernelRun, before: _Mark, windows: int) -> None:
-        """Let the interval `before`..`self` happen `windows` more times."""
+    def advance(self, run: KernelRun, before: _Mark, windows: int, asked: dict[str, float] | None = None) -> None:
+        """Let the interval `before`..`self` happen `windows` more times.
+
+        `asked`: the L2 bytes that the skipped tiles ask for; what is in flight at the window's edges is evened out to it.
+        """
         run.engine.warp(windows * (self.clock - before.clock))
         for index, server in enumerate(run.servers):
             server.served += windows * (self.served[index] - before.served[index])
             server.busy_ps += windows * (self.busy[index] - before.busy[index])
+        scale = {"read": 1.0, "random": 1.0, "write": 1.0}
+        for access, n_bytes in (asked or {}).items():
+            counted = windows * (self.moved[0][access] - before.moved[0][access])
+            scale[access] = n_bytes / counted if counted else 1.0
+        scale["random"] = scale["read"]
         for hop, now, then in zip(run.hops, self.moved, before.moved, strict=True):
             for access, n_bytes in now.items():
-                hop.moved[access] += windows * (n_bytes - then[access])
+                hop.moved[access] += windows * (n_bytes - then[access]) * scale[access]
         for slot, now, then in zip(run.slots, self.causes, before.causes, strict=True):
             for cause, spent in now.items():
                 slot.causes[cause] += windows * (spent - then.get(cause, 0))

@@ -76,15 +76,24 @@ def _deal_persistent(kernel: Kernel, sms: int, slots: int) -> list[SmClass]:
     slots = max(1, workers // sms)
     active = min(sms, workers)
     whole, rest = divmod(kernel.total_steps, workers)
-    rest = rest * active // workers
-    classes = []
-    for members, steps in ((tuple(range(rest)), whole + 1), (tuple(range(rest, active)), whole)):
-        if members and steps:
-            full, partial = divmod(steps, kernel.n_steps)
-            sequence = (kernel.n_steps,) * full + ((partial,) if partial else ())
-            visits = tuple(length for length in sequence for _ in range(slots))
-            classes.append(SmClass(members, len(visits), visits))
-    return classes
+    per_sm = [slots + 1 if sm < workers - slots * active else slots for sm in range(active)]
+    more = rest
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for sm, count in enumerate(per_sm):
+        longer = min(count, more)
+        more -= longer
+        lengths = [whole + 1] * longer + [whole] * (count - longer)
+        groups.setdefault(_interleaved(lengths, kernel.n_steps), []).append(sm)
+    return [SmClass(tuple(members), len(visits), visits) for visits, members in groups.items() if visits]
+
+
+def _interleaved(lengths: list[int], n_steps: int) -> tuple[int, ...]:
+    """The tile visits of workers that share an SM, turn by turn: whole tiles first, then what is left of each."""
+    queues = [[n_steps] * (length // n_steps) + ([length % n_steps] if length % n_steps else []) for length in lengths]
+    visits: list[int] = []
+    for turn in range(max((len(queue) for queue in queues), default=0)):
+        visits += [queue[turn] for queue in queues if turn < len(queue)]
+    return tuple(visits)
 
 
 def _deal_kinds(kernel: Kernel, sms: int) -> list[tuple[int, ...]]:

@@ -64,9 +64,11 @@ class KernelRun:
             known = self._waves[k] = (tuple(missing), float(len(members)))
         return known
 
-    def store_parts(self, weight: int) -> list[tuple[Hop, float, str]]:
-        """What a CTA's epilogue writes to L2, for `weight` CTAs."""
-        n_bytes = self.kernel.store_bytes * weight
+    def store_parts(self, weight: int, steps: int) -> list[tuple[Hop, float, str]]:
+        """What the epilogue of a CTA that did `steps` K-steps of a tile writes to L2, for `weight` CTAs."""
+        kernel = self.kernel
+        share = steps / kernel.n_steps if kernel.schedule == "persistent" else 1.0
+        n_bytes = kernel.store_bytes * weight * share
         return [(self.device.l2, n_bytes, "write")] if n_bytes else []
 
     def take_walk(self, slot: Slot) -> int:
@@ -102,19 +104,27 @@ def _cycles(kernel: Kernel, device: Device) -> Cycles:
     return Cycles(round(kernel.prologue_cycles * ps_per_cycle), round(kernel.step_cycles * ps_per_cycle), work)
 
 
+def _fitted(causes: dict[str, int], duration: int) -> dict[str, int]:
+    """The critical slot's accounts, scaled to the kernel's time (what folding and write-back add is shared out)."""
+    spent = sum(causes.values())
+    if not spent:
+        return {"pipeline_fill": duration} if duration else {}
+    fitted = {cause: ps * duration // spent for cause, ps in sorted(causes.items())}
+    largest = max(fitted, key=lambda cause: fitted[cause])
+    fitted[largest] += duration - sum(fitted.values())
+    return {cause: ps for cause, ps in fitted.items() if ps}
+
+
 def _account(run: KernelRun, duration: int) -> Profile:
     kernel, device = run.kernel, run.device
     critical = max(run.slots, key=lambda slot: slot.last_end)
-    causes = dict(critical.causes)
-    spent = sum(causes.values())
-    if duration > spent:
-        causes["dram"] = causes.get("dram", 0) + duration - spent
+    causes = _fitted(critical.causes, duration)
     tensor = sum(service for unit, service in run.cycles.work if unit not in CUDA_UNITS)
     busy = tensor * kernel.total_steps / device.sms
     ctas = run.kernel.ctas or (device.sms * run.slots_per_sm if kernel.schedule == "persistent" else kernel.tiles)
     return Profile(
         duration_ps=duration,
-        causes={cause: ps for cause, ps in sorted(causes.items()) if ps},
+        causes=causes,
         l2_read_bytes=device.l2.moved["read"],
         l2_write_bytes=device.l2.moved["write"],
         dram_read_bytes=device.memory_path[-1].moved["read"] + device.memory_path[-1].moved["random"],

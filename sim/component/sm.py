@@ -144,7 +144,7 @@ class Sm:
 
     def _store(self, slot: Slot, requester: Requester) -> Behaviour:
         """The epilogue: the output tile goes to L2; the CTA retires when L2 has taken it."""
-        parts = self._run.store_parts(self.weight)
+        parts = self._run.store_parts(self.weight, slot.steps)
         if parts:
             fetch = requester.fetch(parts, self.weight, 0)
             if fetch.arrived_at < 0:

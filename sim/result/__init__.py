@@ -1,0 +1,5 @@
+"""Spans, metrics, laws and export: everything that is said about a run after it has run."""
+
+from sim.result.run_result import PLOTTERS, Identity, RunResult
+
+__all__ = ["PLOTTERS", "Identity", "RunResult"]

@@ -1,0 +1,36 @@
+"""Results as pandas tables. The only place that imports pandas, when it is used."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from sim.errors import InputError, Problem
+from sim.result.trace import CAUSES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sim.result.run_result import RunResult
+
+
+def frame(result: RunResult, what: str) -> pd.DataFrame:
+    """`ops`: a row per op of each simulated step; `spans`: a row per span; `memory`: a row per class (bytes)."""
+    import pandas as pd  # noqa: PLC0415 - costs half a second
+
+    return pd.DataFrame(rows(result, what))
+
+
+def rows(result: RunResult, what: str) -> list[dict[str, Any]]:
+    """The rows of a table, as plain dictionaries."""
+    steps = result.trace.steps if result.trace else ()
+    if what == "ops":
+        return [{"phase": s.phase, "step": s.name, "weight": s.weight, **asdict(op)} for s in steps for op in s.ops]
+    if what == "spans":
+        return [
+            {"phase": s.phase, "step": s.name, **span._asdict(), "bound": CAUSES[span.cause]} for s in steps for span in s.all_spans()
+        ]
+    if what == "memory":
+        use = asdict(result.memory) if result.memory else {}
+        return [{"what": name.removesuffix("_bytes"), "bytes": value} for name, value in use.items() if name.endswith("_bytes")]
+    raise InputError(Problem(f"no table {what!r}", code="unknown_table", hint="ops, spans or memory"))

@@ -1,0 +1,66 @@
+"""Conservation laws, checked after every run: a result that breaks one is not shown.
+
+Numbered as in `LAWS`; `sparksim list laws` prints them.
+"""
+
+from __future__ import annotations
+
+from math import isclose
+
+from sim.errors import LawError, Problem
+from sim.result.trace import CAUSES, OpRecord, StepTrace, Trace
+
+LAWS = {
+    "L1": "bytes read at L2 equal what the kernels' CTAs asked for",
+    "L2": "bytes written at L2 equal what the kernels stored",
+    "L3": "spans of a component never overlap, and none ends before it begins",
+    "L4": "the causes of an op sum to its time",
+    "L5": "memory never moves more bytes than its peak rate allows",
+    "L6": "every cause is of the vocabulary",
+}
+TOLERANCE = 0.01
+"""Folding may be off by this much (the 1 % law)."""
+
+
+def check_laws(trace: Trace, *, peak_bytes_per_s: float) -> None:
+    """Raise when a law is broken.
+
+    Raises:
+        LawError: every broken law with the first op that breaks it.
+    """
+    problems = [problem for step in trace.steps for problem in _step_problems(step, peak_bytes_per_s)]
+    if problems:
+        raise LawError(problems[:20])
+
+
+def _step_problems(step: StepTrace, peak: float) -> list[Problem]:
+    found = []
+    for op in step.ops:
+        found += [_broken(law, step, op, text) for law, text in _op_problems(op, peak)]
+    ends: dict[str, int] = {}
+    for span in step.spans:
+        if span.end_ps < span.start_ps or span.start_ps < ends.get(span.component, 0):
+            found.append(Problem(f"L3 broken in {step.name}: span of {span.op} overlaps or runs backwards", code="law"))
+            break
+        ends[span.component] = span.end_ps
+    return found
+
+
+def _op_problems(op: OpRecord, peak: float) -> list[tuple[str, str]]:
+    found = []
+    if op.profile and not isclose(op.l2_read_bytes, op.asked_read_bytes, rel_tol=TOLERANCE, abs_tol=1):
+        found.append(("L1", f"asked {op.asked_read_bytes:.0f} B, served {op.l2_read_bytes:.0f} B"))
+    if op.profile and not isclose(op.l2_write_bytes, op.asked_write_bytes, rel_tol=TOLERANCE, abs_tol=1):
+        found.append(("L2", f"stored {op.asked_write_bytes:.0f} B, served {op.l2_write_bytes:.0f} B"))
+    if not isclose(sum(op.causes.values()), op.wall_ps, rel_tol=1e-6, abs_tol=2):
+        found.append(("L4", f"causes sum to {sum(op.causes.values()):.0f} ps of {op.wall_ps:.0f}"))
+    moved = op.dram_read_bytes + op.dram_write_bytes
+    if moved > peak * op.duration_ps / 1e12 * (1 + TOLERANCE) + 1:
+        found.append(("L5", f"{moved:.0f} B in {op.duration_ps} ps"))
+    if unknown := set(op.causes) - set(CAUSES):
+        found.append(("L6", f"unknown causes {sorted(unknown)}"))
+    return found
+
+
+def _broken(law: str, step: StepTrace, op: OpRecord, text: str) -> Problem:
+    return Problem(f"{law} broken in {step.name} at {op.op}: {LAWS[law]}; {text}", code="law")

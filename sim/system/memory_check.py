@@ -1,0 +1,74 @@
+"""Does a run fit in memory: weights, KV cache, activations and the runtime itself against what the machine offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil
+
+from sim.component.memory import MemorySpec
+from sim.component.os import OsSpec
+from sim.hwspec import HardwareSpec
+from sim.result.memory import MemoryUse
+from sim.workload.lower import Request
+from sim.workload.model import DenseFfn, ModelSpec
+from sim.workload.quant import Format, QuantRecipe, weights_bytes
+from sim.workload.runtime import RuntimeSpec
+
+
+def memory_use(
+    hardware: HardwareSpec, model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, request: Request, kv: Format,
+    smaller: Callable[[], list[QuantRecipe]],
+) -> MemoryUse:  # fmt: skip
+    """What the run needs and what there is, in bytes; `smaller` lists the recipes to propose when it does not fit."""
+    memory = next(spec for spec in hardware.components.values() if isinstance(spec, MemorySpec))
+    system = next((spec for spec in hardware.components.values() if isinstance(spec, OsSpec)), None)
+    visible = system.visible_memory if system else memory.capacity
+    reserved = system.reserve if system else 0
+    available = round((visible - reserved) * runtime.memory.fraction)
+    weights = weights_bytes(model, quant)
+    cache = kv_cache_bytes(model, runtime, request, kv)
+    activations = activation_bytes(model, runtime, request)
+    own = round(runtime.memory.context_bytes + runtime.memory.workspace_bytes)
+    needed = weights + cache + activations + own
+    short = max(0, needed - available)
+    return MemoryUse(
+        capacity_bytes=memory.capacity, available_bytes=available, needed_bytes=needed, reserved_bytes=reserved,
+        peak_bytes=needed + reserved, weights_bytes=weights, kv_cache_bytes=cache, activation_bytes=activations,
+        runtime_bytes=own, fits=not short, short_bytes=short,
+        would_fit=_proposal(model, needed - weights, available, cache, request, smaller()) if short else None,
+    )  # fmt: skip
+
+
+def kv_cache_bytes(model: ModelSpec, runtime: RuntimeSpec, request: Request, kv: Format) -> int:
+    """Keys and values of all sequences at their longest, in whole blocks."""
+    block = round(runtime.memory.kv_block_tokens)
+    tokens = ceil((request.depth + request.prompt + request.output) / block) * block
+    extra = round(runtime.ubatch_tokens) if runtime.window_cache == "ubatch" else 0
+    return round(request.batch * model.kv_elements(tokens, extra) * kv.bits_per_weight / 8)
+
+
+def activation_bytes(model: ModelSpec, runtime: RuntimeSpec, request: Request) -> int:
+    """Live activations of the widest forward pass, and the logits."""
+    tokens = min(round(runtime.ubatch_tokens), request.batch * max(1, request.prompt))
+    width = max(
+        layer.ffn.intermediate if isinstance(layer.ffn, DenseFfn) else layer.ffn.intermediate * layer.ffn.top_k for layer in model.layers
+    )
+    bytes_each = 4 if runtime.activation_dtype == "f32" else 2
+    live = tokens * max(width, model.hidden_size) * bytes_each * runtime.memory.activation_copies
+    return round(live + request.batch * model.vocab_size * runtime.memory.logits_bytes_per_value)
+
+
+def _proposal(
+    model: ModelSpec, rest: int, available: int, cache: int, request: Request, recipes: list[QuantRecipe]
+) -> str:
+    """The largest recipe that fits, else how much less KV would do, else that nothing does."""
+    sized = sorted(((weights_bytes(model, recipe), recipe.name) for recipe in recipes), reverse=True)
+    for size, name in sized:
+        if size + rest <= available:
+            return f"{name} weights ({size / 1e9:.1f} GB)"
+    if sized and sized[-1][0] + rest - cache < available:
+        share = (available - sized[-1][0] - (rest - cache)) / max(1, cache)
+        tokens = int((request.depth + request.prompt + request.output) * share)
+        if tokens > 0:
+            return f"{sized[-1][1]} weights with at most {tokens} tokens per sequence"
+    return "no recipe of this model on this machine"

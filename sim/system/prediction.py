@@ -1,0 +1,155 @@
+"""The steps of a prediction: load, lower, check the memory, replay every knot step, check the laws, sum up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from sim.component import Component
+from sim.errors import InputError, Problem
+from sim.hwspec import HardwareSpec
+from sim.result.laws import check_laws
+from sim.result.run_result import Identity, RunResult
+from sim.result.trace import Trace
+from sim.system.arguments import Changes, RunArguments
+from sim.system.execute import Job, LaunchCosts, StepRunner
+from sim.system.machine import Machine
+from sim.system.memory_check import memory_use
+from sim.system.profiles import ProfileStore, default_cache_folder
+from sim.cost.kernel import Lowering
+from sim.units import ps_from_seconds
+from sim.workload.graph import Workload
+from sim.workload.hf_config import load_model
+from sim.workload.lower import Request, lower, prefill_passes
+from sim.workload.model import ModelSpec
+from sim.workload.optrace import read_ops
+from sim.workload.op import Op
+from sim.workload.quant import QuantRecipe, formats, load_quant, resolve_quant
+from sim.workload.runtime import RuntimeSpec
+from sim.workload.runtime_file import LoadedRuntime, load_runtime
+
+Types = Mapping[str, type[Component]]
+Folders = Sequence[str | Path]
+
+
+def predict(
+    arguments: RunArguments, hardware: HardwareSpec, changes: Changes, search_dirs: Folders, cache: str | Path | None,
+    types: Types, progress: Callable[[str], None] | None = None,
+) -> RunResult:  # fmt: skip
+    """A model on a runtime on a machine."""
+    model = load_model(arguments.model or "", search_dirs=search_dirs, overrides=changes.model)
+    loaded = load_runtime(arguments.runtime or "", overrides=changes.runtime, search_dirs=search_dirs)
+    runtime = loaded.spec
+    quant = resolve_quant(model, arguments.quant, runtime.name, search_dirs)
+    kv_dtype = _kv_dtype(arguments.kv_dtype or runtime.kv_dtype)
+    request = Request(arguments.batch, arguments.prompt, arguments.depth, arguments.output)
+    identity = _identity(arguments, hardware, changes, loaded, model, quant, kv_dtype)
+    memory = memory_use(hardware, model, quant, runtime, request, formats()[kv_dtype], lambda: _smaller(model, runtime, quant, search_dirs))
+    workload = lower(model, quant, runtime, request, kv_dtype)
+    if not memory.fits:
+        return RunResult(identity, memory, None, workload, hardware)
+    trace = execute(workload, Machine(hardware, types), runtime, cache, is_full=arguments.is_full, progress=progress)
+    ends = tuple((one.sequences, one.query, one.context, one.outputs) for one in prefill_passes(runtime, request)) if request.prompt else ()
+    return RunResult(identity, memory, trace, workload, hardware, ends)
+
+
+def replay(
+    arguments: RunArguments, hardware: HardwareSpec, changes: Changes, search_dirs: Folders, cache: str | Path | None, types: Types,
+) -> RunResult:  # fmt: skip
+    """An op trace on a runtime's kernels on a machine."""
+    loaded = load_runtime(arguments.runtime or "", overrides=changes.runtime, search_dirs=search_dirs)
+    workload = read_ops(Path(arguments.file or ""))
+    identity = _identity(arguments, hardware, changes, loaded, None, None, None)
+    trace = execute(workload, Machine(hardware, types), loaded.spec, cache, is_full=arguments.is_full)
+    return RunResult(identity, None, trace, workload, hardware)
+
+
+def execute(
+    workload: Workload, machine: Machine, runtime: RuntimeSpec, cache: str | Path | None, *, is_full: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Trace:  # fmt: skip
+    """Replay every knot step; laws are checked before anything is summed up."""
+    lowering = Lowering(runtime, formats(), machine.gpu.sms)
+    store = _store(machine, cache, is_full=is_full)
+    runner = StepRunner(
+        lowering, store.profile, lambda phase, tokens: launch_costs(machine, runtime, phase, tokens), float(machine.l2.capacity),
+        machine.copy, lambda op: _job(machine, op),
+    )  # fmt: skip
+    steps = []
+    for phase in workload.phases:
+        for step in phase.steps:
+            if progress:
+                progress(f"{phase.name}: {step.name}")
+            steps.append(runner.run(phase.name, step))
+    store.flush()
+    trace = Trace(tuple(steps))
+    check_laws(trace, peak_bytes_per_s=machine.hardware.components["memory"].bandwidth)  # type: ignore[attr-defined]
+    return trace
+
+
+_STORES: dict[tuple[str, str, bool], ProfileStore] = {}
+
+
+def _store(machine: Machine, cache: str | Path | None, *, is_full: bool) -> ProfileStore:
+    """The profiles of this machine in this process; `cache`: folder, None = the user's, "off" = neither disk nor memory."""
+    if cache == "off":
+        return ProfileStore(machine.device, machine.device_key(), None, is_full=is_full)
+    folder = Path(cache) if cache is not None else default_cache_folder()
+    key = (machine.device_key(), str(folder), is_full)
+    if key not in _STORES:
+        _STORES[key] = ProfileStore(machine.device, machine.device_key(), folder, is_full=is_full)
+    return _STORES[key]
+
+
+def launch_costs(machine: Machine, runtime: RuntimeSpec, phase: str, tokens: int) -> LaunchCosts:
+    """What launching costs in a phase: graph or eager, and the host's share of a step."""
+    gpu = machine.gpu
+    is_decode = phase == "decode"
+    mode = runtime.launch if is_decode else runtime.prefill_launch
+    is_graph = mode == "graph" and not (is_decode and tokens > runtime.graph_batch_limit)
+    host = runtime.host_step_s + (runtime.host_sequence_s * tokens if is_decode else 0.0)
+    return LaunchCosts(
+        boundary_ps=ps_from_seconds(gpu.kernel_boundary),
+        graph_start_ps=ps_from_seconds(runtime.graph_launch_s + gpu.graph_first_node),
+        host_launch_ps=ps_from_seconds(runtime.host_launch_s),
+        host_step_ps=ps_from_seconds(host),
+        is_graph=is_graph,
+        is_async=runtime.is_async,
+    )
+
+
+def _job(machine: Machine, op: Op) -> Job | None:
+    taken = machine.taker(op)
+    return None if taken is None else Job(op, *taken)
+
+
+def _kv_dtype(name: str) -> str:
+    aliases = {"auto": "bf16", "fp16": "f16", "float16": "f16", "bfloat16": "bf16", "fp8_e4m3": "fp8"}
+    known = aliases.get(name.lower(), name.lower())
+    if known not in formats():
+        raise InputError(Problem(f"unknown KV format {name!r}", code="unknown_format", path="kv_dtype", hint=f"known: {', '.join(formats())}"))
+    return known
+
+
+def _smaller(model: ModelSpec, runtime: RuntimeSpec, quant: QuantRecipe, search_dirs: Folders) -> list[QuantRecipe]:
+    """Recipes to propose on this runtime instead of `quant`."""
+    names = ("q8_0", "q4_k_m") if runtime.name == "llama.cpp" else ("fp8", "nvfp4")
+    return [load_quant(name) for name in names if model.quantization is None]
+
+
+def _identity(
+    arguments: RunArguments, hardware: HardwareSpec, changes: Changes, loaded: LoadedRuntime, model: ModelSpec | None,
+    quant: QuantRecipe | None, kv_dtype: str | None,
+) -> Identity:  # fmt: skip
+    machine = Machine(hardware)
+    memory = hardware.components["memory"]
+    return Identity(
+        hardware=hardware.name, hardware_digest=hardware.digest, model=model.name if model else None,
+        model_digest=model.digest if model else None, runtime=loaded.spec.name, runtime_version=loaded.spec.version,
+        quant=quant.name if quant else None, kv_dtype=kv_dtype, batch=arguments.batch if model else None,
+        prompt_tokens=arguments.prompt if model else None, context_depth=arguments.depth if model else None,
+        output_tokens=arguments.output if model else None, clock_hz=machine.gpu.clock, overrides=dict(changes.given),
+        warnings=(*hardware.warnings, *loaded.warnings, *(model.warnings if model else ())),
+        peak_bytes_per_s=memory.bandwidth, sustained_bytes_per_s=memory.bandwidth * memory.sustained.read,  # type: ignore[attr-defined]
+        peak_flops=machine.gpu.peak, seed=arguments.seed,
+    )  # fmt: skip
