@@ -49,7 +49,9 @@ class _FormatFile(BaseModel):
     formats: dict[str, _FormatEntry]
 
 
-class _RecipeFile(BaseModel):
+class RecipeFile(BaseModel):
+    """A recipe as its file says it."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
     schema_: Literal["sparksim.quant/1"] = Field(alias="schema")
     name: str
@@ -113,7 +115,7 @@ def load_quant(name: str, search_dirs: Sequence[str | Path] = ()) -> QuantRecipe
 @lru_cache(maxsize=64)
 def _load_quant(path: Path) -> QuantRecipe:
     document = load_yaml(path)
-    file = validate_model(_RecipeFile, document)
+    file = validate_model(RecipeFile, document)
     problems = []
     for group in ("classes", "more_bits"):
         for key, value in getattr(file, group).items():

@@ -1,0 +1,63 @@
+"""The command `sparksim`: one file per verb. stdout is the result, stderr is talk; only here does anything print or exit."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+from sim.cli import check, lookup, run, validate
+from sim.cli.parser import Parser, error_object
+from sim.errors import SimError
+
+VERBS = {"run": run, "list": lookup.LIST, "show": lookup.SHOW, "schema": lookup.SCHEMA, "check": check, "validate": validate}
+"""Every verb: something with `add_arguments(parser)` and `execute(arguments) -> exit code`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code (0 done, 2 bad input, 3 the answer is no, 4 a law broken, 1 a bug of ours)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    wants_json = "--json" in words
+    try:
+        parser = Parser(prog="sparksim", description="Simulates models on a DGX Spark: how fast, how full, what limits it.")
+        parser.add_argument("--version", action="store_true", help="print the version and stop")
+        verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
+        for name, verb in VERBS.items():
+            verb.add_arguments(verbs.add_parser(name, help=verb.HELP, description=verb.HELP, epilog=verb.EXAMPLE))
+        arguments = parser.parse_args(words)
+        if arguments.version:
+            print(_version())
+            return 0
+        if arguments.verb is None:
+            parser.print_help()
+            return 2
+        return VERBS[arguments.verb].execute(arguments)
+    except SimError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        if wants_json:
+            print(error_object(error.exit_code, [problem.to_dict() for problem in error.problems]))
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last resort: a bug of ours, told as one
+        traceback.print_exc()
+        print(f"sparksim has a bug ({type(error).__name__}); please report it with the command and the lines above", file=sys.stderr)
+        if wants_json:
+            print(error_object(1, [{"message": f"{type(error).__name__}: {error}", "code": "bug"}]))
+        return 1
+
+
+def _version() -> str:
+    from sim import __version__  # noqa: PLC0415 - only for --version
+
+    return __version__
+
+
+def entry() -> None:
+    """What the installed command calls."""
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Arguments: argparse whose complaints are our errors, with a suggestion for a misspelt option.
+
+argparse and not typer: the command answers within a few bare imports' time, and typer alone costs one of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from sim.errors import InputError, Problem
+from sim.yamlfile import closest
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises `InputError` instead of leaving the process."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Turn a complaint into a problem; a misspelt option gets the one it may mean."""
+        hint = None
+        if message.startswith("unrecognized arguments: "):
+            word = message.partition(": ")[2].split()[0]
+            known = [option for action in self._all_actions() for option in action.option_strings]
+            guess = closest(word, known)
+            hint = f"did you mean {guess}?" if guess else f"see {self.prog} --help"
+        raise InputError(Problem(message, code="usage", hint=hint))
+
+    def _all_actions(self) -> list[argparse.Action]:
+        actions = list(self._actions)
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for parser in action.choices.values():
+                    actions += parser._actions
+        return actions
+
+
+def error_object(exit_code: int, problems: Sequence[Mapping[str, object]]) -> str:
+    """`sparksim.error/1`, one line."""
+    full = [{"file": None, "line": None, "path": None, "hint": None, **problem} for problem in problems]
+    return json.dumps({"schema": "sparksim.error/1", "exit_code": exit_code, "problems": full})
+
+
+def add_shared(parser: argparse.ArgumentParser) -> None:
+    """The flags of every simulating verb."""
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override a field (repeatable)")
+    parser.add_argument("--spec-dir", action="append", default=[], metavar="DIR", help="look for names here first (repeatable)")
+    parser.add_argument("--plugin", action="append", default=[], metavar="FILE.py", help="Python file that registers components (it is run!)")
+    parser.add_argument("--cache", metavar="DIR|off", help="folder of the kernel profile cache")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")

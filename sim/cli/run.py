@@ -1,0 +1,86 @@
+"""`sparksim run`: predict a model, or replay an op trace."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import runpy
+import sys
+from typing import Any
+
+from sim.cli.parser import add_shared
+from sim.cli.table import print_result
+from sim.errors import InputError, Problem
+
+HELP = "predict a model on a machine, or replay an op trace"
+EXAMPLE = """examples:
+  sparksim run --model gpt-oss-120b --runtime llama.cpp
+  sparksim run --model llama-3.1-8b --runtime vllm --quant fp8 --batch 8 --set memory.bandwidth=x2 --json
+  sparksim run --model qwen3-32b --runtime llama.cpp@b7280 --quant q4_k_m --out out"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of the verb."""
+    parser.add_argument("file", nargs="?", help="an op trace (sparksim.ops/1) or a scenario of kind run")
+    parser.add_argument("--model", help="card name, Hugging Face id, or path to a config.json")
+    parser.add_argument("--runtime", help="NAME[@VERSION], e.g. llama.cpp@b7941, vllm")
+    parser.add_argument("--hardware", default="dgx-spark", help="machine (default dgx-spark)")
+    parser.add_argument("--quant", help="recipe (default: what the checkpoint says)")
+    parser.add_argument("--kv-dtype", help="format of the KV cache (default: the runtime's)")
+    parser.add_argument("--batch", type=int, default=1, help="sequences (default 1)")
+    parser.add_argument("--prompt", type=int, default=2048, help="new tokens per sequence (default 2048)")
+    parser.add_argument("--depth", type=int, default=0, help="tokens already cached per sequence (default 0)")
+    parser.add_argument("--output", type=int, default=128, help="tokens to generate per sequence (default 128)")
+    parser.add_argument("--out", metavar="DIR", help="write summary, ops, spans, timeline and plots into DIR")
+    parser.add_argument("--force", action="store_true", help="replace DIR if it exists")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--full", action="store_true", help="simulate every CTA and K-step")
+    mode.add_argument("--folded", action="store_true", help="advance steady states in closed form (default)")
+    add_shared(parser)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run; 0 done, 3 does not fit."""
+    from sim import api  # noqa: PLC0415 - `sparksim --help` need not load the simulator
+
+    for plugin in arguments.plugin:
+        _plug_in(plugin)
+    values = _scenario(arguments)
+    result = api.run(
+        **values, set=arguments.set, spec_dirs=tuple(arguments.spec_dir), cache=arguments.cache, seed=arguments.seed,
+        is_full=arguments.full, progress=_progress(arguments),
+    )  # fmt: skip
+    if not arguments.quiet:
+        for warning in result.identity.warnings:
+            print(f"note: {warning}", file=sys.stderr)
+    if arguments.out:
+        result.write(arguments.out, force=arguments.force)
+    if arguments.json:
+        print(json.dumps(result.summary(), indent=2, allow_nan=False))
+    else:
+        print_result(result)
+    return 0 if result.memory is None or result.memory.fits else 3
+
+
+def _scenario(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The run's arguments: flags, or what a scenario file of kind run says."""
+    names = ("model", "runtime", "hardware", "quant", "kv_dtype", "batch", "prompt", "depth", "output")
+    values: dict[str, Any] = {name: getattr(arguments, name) for name in names}
+    if arguments.file is None:
+        return values
+    if arguments.model:
+        raise InputError(Problem("give either a file or --model, not both", code="usage", path="model"))
+    return {**values, "file": arguments.file}
+
+
+def _plug_in(path: str) -> None:
+    try:
+        runpy.run_path(path)
+    except OSError as error:
+        raise InputError(Problem(f"cannot be read: {error.strerror}", code="no_file", file=path)) from None
+
+
+def _progress(arguments: argparse.Namespace) -> Any:
+    if arguments.quiet or arguments.json or not sys.stderr.isatty():
+        return None
+    return lambda text: print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
