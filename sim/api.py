@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sim.component import COMPONENTS, Component, spec_types
-from sim.hwspec import HardwareSpec, load_hardware as _load_hardware
+from sim.hwspec import HardwareSpec
+from sim.hwspec import load_hardware as _load_hardware
 from sim.result.run_result import RunResult
 from sim.system.arguments import RunArguments, split_overrides
 from sim.system.prediction import predict, replay
@@ -44,7 +45,10 @@ def run(
 
 
 def load_hardware(
-    ref: str | HardwareSpec | Path, *, overrides: Mapping[str, object] | None = None, search_dirs: Sequence[str | Path] = ()
+    ref: str | HardwareSpec | Path,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    search_dirs: Sequence[str | Path] = (),
 ) -> HardwareSpec:
     """The machine that a name or path stands for (or the one given), with `overrides` applied."""
     if isinstance(ref, HardwareSpec):

@@ -10,7 +10,14 @@ from sim.cli import check, lookup, run, validate
 from sim.cli.parser import Parser, error_object
 from sim.errors import SimError
 
-VERBS = {"run": run, "list": lookup.LIST, "show": lookup.SHOW, "schema": lookup.SCHEMA, "check": check, "validate": validate}
+VERBS = {
+    "run": run,
+    "list": lookup.LIST,
+    "show": lookup.SHOW,
+    "schema": lookup.SCHEMA,
+    "check": check,
+    "validate": validate,
+}
 """Every verb: something with `add_arguments(parser)` and `execute(arguments) -> exit code`."""
 
 
@@ -19,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     wants_json = "--json" in words
     try:
-        parser = Parser(prog="sparksim", description="Simulates models on a DGX Spark: how fast, how full, what limits it.")
+        parser = Parser(
+            prog="sparksim", description="Simulates models on a DGX Spark: how fast, how full, what limits it."
+        )
         parser.add_argument("--version", action="store_true", help="print the version and stop")
         verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
         for name, verb in VERBS.items():
@@ -44,9 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
-    except Exception as error:  # noqa: BLE001 - the last resort: a bug of ours, told as one
+    except Exception as error:
         traceback.print_exc()
-        print(f"sparksim has a bug ({type(error).__name__}); please report it with the command and the lines above", file=sys.stderr)
+        print(
+            f"sparksim has a bug ({type(error).__name__}); please report it with the command and the lines above",
+            file=sys.stderr,
+        )
         if wants_json:
             print(error_object(1, [{"message": f"{type(error).__name__}: {error}", "code": "bug"}]))
         return 1

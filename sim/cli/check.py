@@ -62,8 +62,12 @@ def check_file(path: Path) -> str:
         kind, read = readers[schema]
         read()
         return kind
-    if isinstance(data, dict) and ("architectures" in data or "model_type" in data or "hidden_size" in data or "producer" in data):
+    if isinstance(data, dict) and (
+        "architectures" in data or "model_type" in data or "hidden_size" in data or "producer" in data
+    ):
         load_model(path)
         return "model"
     hint = f"known: {', '.join(readers)}, or a model's config.json"
-    raise InputError(Problem(f"schema {schema[:60]!r} is not known", code="unknown_schema", file=str(path), line=1, hint=hint))
+    raise InputError(
+        Problem(f"schema {schema[:60]!r} is not known", code="unknown_schema", file=str(path), line=1, hint=hint)
+    )

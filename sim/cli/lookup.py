@@ -6,7 +6,19 @@ import argparse
 import json
 from types import SimpleNamespace
 
-KINDS = ("hardware", "models", "runtimes", "quants", "ops", "components", "scenarios", "laws", "calibrated", "errors", "result")
+KINDS = (
+    "hardware",
+    "models",
+    "runtimes",
+    "quants",
+    "ops",
+    "components",
+    "scenarios",
+    "laws",
+    "calibrated",
+    "errors",
+    "result",
+)
 
 
 def _list_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,9 +74,13 @@ def _schema(arguments: argparse.Namespace) -> int:
 
 
 def _verb(add, execute, help_text: str, example: str) -> SimpleNamespace:  # type: ignore[no-untyped-def]
-    return SimpleNamespace(add_arguments=add, execute=execute, HELP=help_text, EXAMPLE=f"example:\n  sparksim {example}")
+    return SimpleNamespace(
+        add_arguments=add, execute=execute, HELP=help_text, EXAMPLE=f"example:\n  sparksim {example}"
+    )
 
 
 LIST = _verb(_list_arguments, _list, "names of everything of a kind", "list models")
 SHOW = _verb(_show_arguments, _show, "what is in a file or table", "show hardware dgx-spark --sources")
-SCHEMA = _verb(_schema_arguments, _schema, "JSON Schema of a kind of file, for editors", "schema hardware > hardware.schema.json")
+SCHEMA = _verb(
+    _schema_arguments, _schema, "JSON Schema of a kind of file, for editors", "schema hardware > hardware.schema.json"
+)

@@ -47,9 +47,19 @@ def error_object(exit_code: int, problems: Sequence[Mapping[str, object]]) -> st
 
 def add_shared(parser: argparse.ArgumentParser) -> None:
     """The flags of every simulating verb."""
-    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override a field (repeatable)")
-    parser.add_argument("--spec-dir", action="append", default=[], metavar="DIR", help="look for names here first (repeatable)")
-    parser.add_argument("--plugin", action="append", default=[], metavar="FILE.py", help="Python file that registers components (it is run!)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", help="override a field (repeatable)"
+    )
+    parser.add_argument(
+        "--spec-dir", action="append", default=[], metavar="DIR", help="look for names here first (repeatable)"
+    )
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="Python file that registers components (it is run!)",
+    )
     parser.add_argument("--cache", metavar="DIR|off", help="folder of the kernel profile cache")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -51,4 +51,6 @@ def _limits(phase: dict, sustained: float) -> str:  # type: ignore[type-arg]
     causes = sorted(phase["causes"].items(), key=lambda item: -item[1])
     parts = [f"{WORDS[cause]} {share:.0%}" for cause, share in causes if share >= 0.03][:4]
     rate = phase["dram"]["achieved_bytes_per_s"] / 1e9
-    return f"bound by {phase['bound']} ({', '.join(parts)}); memory at {rate:.0f} of {sustained / 1e9:.0f} GB/s sustained"
+    return (
+        f"bound by {phase['bound']} ({', '.join(parts)}); memory at {rate:.0f} of {sustained / 1e9:.0f} GB/s sustained"
+    )

@@ -28,7 +28,9 @@ class CpuClusterSpec(ComponentSpec):
 
     ports: ClassVar = {"memory": "memory", "gpu": "host"}
 
-    cores: Annotated[tuple[CpuCoresSpec, ...], Strict(False)] = Field(description="the cores, kind by kind", min_length=1)
+    cores: Annotated[tuple[CpuCoresSpec, ...], Strict(False)] = Field(
+        description="the cores, kind by kind", min_length=1
+    )
     l3: Bytes = Field(description="L3 of the cluster")
     l3_latency: Seconds = Field(description="dependent load that hits L3, from the fastest cores")
     memory_latency: Seconds = Field(description="dependent load from memory, seen by a core")

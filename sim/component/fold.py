@@ -49,14 +49,16 @@ class Fold(NoFold):
         if len(marks) < 5 or slot.step < run.kernel.stages:
             return
         first, middle, last = marks[-5], marks[-3], marks[-1]
-        if not _repeats(first, middle, last, STEP_TOLERANCE):
+        if not _repeats(run, first, middle, last, STEP_TOLERANCE):
             return
         windows = min(
             (s.steps - s.issued - 1) // (a - b) if a > b else 0
             for s, a, b in zip(run.slots, last.done, middle.done, strict=True)
             if s.is_streaming
         )
-        if windows > 0 and all(s.is_streaming or a == b for s, a, b in zip(run.slots, last.done, middle.done, strict=True)):
+        if windows > 0 and all(
+            s.is_streaming or a == b for s, a, b in zip(run.slots, last.done, middle.done, strict=True)
+        ):
             for s, a, b in zip(run.slots, last.done, middle.done, strict=True):
                 s.step += windows * (a - b)
                 s.issued += windows * (a - b)
@@ -72,7 +74,8 @@ class Fold(NoFold):
         marks = self._visits
         marks.append(_Mark(run, by_visit=True))
         for window in VISIT_WINDOWS:
-            if len(marks) > 2 * window and _repeats(marks[-1 - 2 * window], marks[-1 - window], marks[-1], VISIT_TOLERANCE):
+            if len(marks) > 2 * window and _repeats(run, marks[-1 - 2 * window], marks[-1 - window], marks[-1], VISIT_TOLERANCE
+            ):
                 self._skip_visits(marks[-1 - window], marks[-1])
                 return
         if len(marks) > LONGEST_SEARCH_VISITS:
@@ -120,34 +123,50 @@ class _Mark:
         self.moved = [dict(hop.moved) for hop in run.hops]
         self.causes = [dict(slot.causes) for slot in run.slots]
 
+    def backlog(self, run: KernelRun, before: _Mark) -> float:
+        """Work asked of the busiest hop since `before`, over the time since: above 1 its queues grow."""
+        elapsed = (self.clock - before.clock) / 1e12
+        if elapsed <= 0:
+            return 0.0
+        return max(
+            hop.load({access: n_bytes - then[access] for access, n_bytes in now.items()})
+            for hop, now, then in zip(run.hops, self.moved, before.moved, strict=True)
+        ) / elapsed
+
     def advance(self, run: KernelRun, before: _Mark, windows: int, asked: dict[str, float] | None = None) -> None:
         """Let the interval `before`..`self` happen `windows` more times.
 
         `asked`: the L2 bytes that the skipped tiles ask for; what is in flight at the window's edges is evened out to it.
         """
-        run.engine.warp(windows * (self.clock - before.clock))
-        for index, server in enumerate(run.servers):
-            server.served += windows * (self.served[index] - before.served[index])
-            server.busy_ps += windows * (self.busy[index] - before.busy[index])
         scale = {"read": 1.0, "random": 1.0, "write": 1.0}
         for access, n_bytes in (asked or {}).items():
             counted = windows * (self.moved[0][access] - before.moved[0][access])
             scale[access] = n_bytes / counted if counted else 1.0
         scale["random"] = scale["read"]
+        pace = scale["read"] if (asked or {}).get("read") else scale["write"]
+        pace = max(pace, pace * self.backlog(run, before))
+        run.engine.warp(round(windows * (self.clock - before.clock) * pace))
+        for index, server in enumerate(run.servers):
+            server.served += windows * (self.served[index] - before.served[index]) * pace
+            server.busy_ps += round(windows * (self.busy[index] - before.busy[index]) * pace)
         for hop, now, then in zip(run.hops, self.moved, before.moved, strict=True):
             for access, n_bytes in now.items():
                 hop.moved[access] += windows * (n_bytes - then[access]) * scale[access]
-        for slot, now, then in zip(run.slots, self.causes, before.causes, strict=True):
-            for cause, spent in now.items():
-                slot.causes[cause] += windows * (spent - then.get(cause, 0))
+        for slot, spent_now, spent_then in zip(run.slots, self.causes, before.causes, strict=True):
+            for cause, spent in spent_now.items():
+                slot.causes[cause] += round(windows * (spent - spent_then.get(cause, 0)) * pace)
 
 
-def _repeats(first: _Mark, middle: _Mark, last: _Mark, tolerance: float) -> bool:
+def _repeats(run: KernelRun, first: _Mark, middle: _Mark, last: _Mark, tolerance: float) -> bool:
     """Whether the last window is a copy of the one before: time, progress of every slot, bytes of every server."""
-    if [m - f for f, m in zip(first.done, middle.done, strict=True)] != [z - m for m, z in zip(middle.done, last.done, strict=True)]:
+    if [m - f for f, m in zip(first.done, middle.done, strict=True)] != [
+        z - m for m, z in zip(middle.done, last.done, strict=True)
+    ]:
         return False
     once, again = middle.clock - first.clock, last.clock - middle.clock
     if abs(once - again) > max(2, tolerance * once):
+        return False
+    if last.backlog(run, middle) > 1.0 + tolerance:
         return False
     for f, m, z in zip(first.moved, middle.moved, last.moved, strict=True):
         for access in f:

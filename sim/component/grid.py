@@ -56,7 +56,10 @@ def deal(kernel: Kernel, sms: int, slots: int) -> list[SmClass]:
     lengths = _deal_kinds(kernel, sms) if kernel.kinds else None
     if lengths is None:
         whole, rest = divmod(kernel.tiles, sms)
-        classes = [(tuple(range(rest)), (kernel.n_steps,) * (whole + 1)), (tuple(range(rest, sms)), (kernel.n_steps,) * whole)]
+        classes = [
+            (tuple(range(rest)), (kernel.n_steps,) * (whole + 1)),
+            (tuple(range(rest, sms)), (kernel.n_steps,) * whole),
+        ]
     else:
         groups: dict[tuple[int, ...], list[int]] = {}
         for sm, sequence in enumerate(lengths):

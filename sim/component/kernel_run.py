@@ -15,6 +15,7 @@ from sim.engine import Behaviour, Engine
 if TYPE_CHECKING:
     from sim.cost.program import Kernel
 
+
 class KernelRun:
     """The state of one kernel while it runs; `simulate` is the way in."""
 
@@ -81,7 +82,10 @@ class KernelRun:
     def simulate(self) -> Profile:
         """Run to the end and account for every picosecond of it."""
         engine, kernel = self.engine, self.kernel
-        processes = [engine.spawn(slot.sm.behave(slot), f"{kernel.name} sm{slot.sm.sm_class.members[0]}.{slot.index}") for slot in self.slots]
+        processes = [
+            engine.spawn(slot.sm.behave(slot), f"{kernel.name} sm{slot.sm.sm_class.members[0]}.{slot.index}")
+            for slot in self.slots
+        ]
         if kernel.flush_bytes:
             processes.append(engine.spawn(self._flush(), f"{kernel.name} write-back"))
         engine.run(engine.all_of(processes))
@@ -90,7 +94,9 @@ class KernelRun:
 
     def _flush(self) -> Behaviour:
         """Dirty bytes that this kernel's reads push out of L2, written back beside its reads."""
-        fetch = Requester(self.engine).fetch([(hop, self.kernel.flush_bytes, "write") for hop in self.device.memory_path], 1, 0)
+        fetch = Requester(self.engine).fetch(
+            [(hop, self.kernel.flush_bytes, "write") for hop in self.device.memory_path], 1, 0
+        )
         if fetch.arrived_at < 0:
             fetch.waiter = self.engine.event()
             yield fetch.waiter

@@ -43,6 +43,14 @@ class Hop:
         """Every distinct server, in a fixed order."""
         return list(dict.fromkeys(self._servers.values()))
 
+    def load(self, n_bytes: dict[str, float]) -> float:
+        """Seconds of work that so many bytes of each access kind are for the busiest of its servers."""
+        work: dict[FairServer, float] = {}
+        for access, amount in n_bytes.items():
+            server = self._servers[access]
+            work[server] = work.get(server, 0.0) + amount / self.rates[access]
+        return max(work.values())
+
     def take(self, n_bytes: float, access: str) -> float:
         """Count `n_bytes` of `access`; returns the work they are, in seconds of the server."""
         self.moved[access] += n_bytes
@@ -81,9 +89,7 @@ class Requester:
         self._engine = engine
         self._flows: dict[int, Flow] = {}
 
-    def fetch(
-        self, parts: Sequence[tuple[Hop, float, str]], weight: float, latency_ps: int
-    ) -> Fetch:
+    def fetch(self, parts: Sequence[tuple[Hop, float, str]], weight: float, latency_ps: int) -> Fetch:
         """Send `(hop, bytes, access)` parts for `weight` equal requesters; the bytes are those of all of them."""
         engine = self._engine
         fetch = Fetch(engine.clock, len(parts), latency_ps)
@@ -93,7 +99,5 @@ class Requester:
             if flow is None:
                 flow = self._flows[id(server)] = Flow(server)
             cause = hop.cause
-            flow.submit(
-                hop.take(n_bytes, access), weight, lambda s=server, c=cause: fetch.part_done(engine, c, s)
-            )
+            flow.submit(hop.take(n_bytes, access), weight, lambda s=server, c=cause: fetch.part_done(engine, c, s))
         return fetch

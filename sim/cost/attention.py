@@ -36,7 +36,9 @@ def kv_bytes(op: Attention, kv: Format) -> float:
     return 2.0 * op.batch * op.kv_heads * op.head_dim * seen * kv.bits_per_weight / 8
 
 
-def prefill_kernel(op: Attention, name: str, rule: KernelRule, kv: Format, act: Format, *, inputs_resident: bool) -> Kernel:
+def prefill_kernel(
+    op: Attention, name: str, rule: KernelRule, kv: Format, act: Format, *, inputs_resident: bool
+) -> Kernel:
     """Query tiles x KV heads (or heads) x sequences; causal, so later tiles walk more keys."""
     packed = op.heads // op.kv_heads if rule.packs_gqa else 1
     head_groups = op.heads // packed
@@ -64,7 +66,9 @@ def prefill_kernel(op: Attention, name: str, rule: KernelRule, kv: Format, act: 
     )  # fmt: skip
 
 
-def decode_kernel(op: Attention, name: str, rule: KernelRule, kv: Format, act: Format, slots: int, *, inputs_resident: bool) -> Kernel:
+def decode_kernel(
+    op: Attention, name: str, rule: KernelRule, kv: Format, act: Format, slots: int, *, inputs_resident: bool
+) -> Kernel:
     """One query per sequence: the keys of each (sequence, KV head) are split over CTAs to fill the GPU."""
     packed = op.heads // op.kv_heads if rule.packs_gqa else 1
     units = op.batch * op.heads // packed

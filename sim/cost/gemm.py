@@ -37,7 +37,9 @@ def tile_rows(rule: KernelRule, m: int) -> int:
     return min(rule.tile_m, key=lambda rows: (ceil(m / rows), rows))
 
 
-def gemm_kernel(op: Gemm, name: str, rule: KernelRule, formats: Formats, slots: int, *, inputs_resident: bool) -> Kernel:
+def gemm_kernel(
+    op: Gemm, name: str, rule: KernelRule, formats: Formats, slots: int, *, inputs_resident: bool
+) -> Kernel:
     """The kernel of a dense GEMM; `slots` = CTAs that the GPU holds at once (for the choice of K-splits)."""
     rows = tile_rows(rule, op.m)
     n, k = _stored(op.n, rule.pad_n), _stored(op.k, rule.pad_k)
@@ -110,7 +112,12 @@ def _kernel(
         work.insert(0, Work("fp32", rule.alu_flops_per_weight * columns * depth))
     shared = rule.shared_bytes
     if shared is None:
-        shared = round(rule.stages * depth * (rows * formats.inputs.bits_per_weight + columns * formats.weights.bits_per_weight) / 8)
+        shared = round(
+            rule.stages
+            * depth
+            * (rows * formats.inputs.bits_per_weight + columns * formats.weights.bits_per_weight)
+            / 8
+        )
     return Kernel(
         name=name, tiles=tiles, n_steps=steps, grid=grid, operands=operands, work=tuple(work), stages=rule.stages,
         schedule="persistent" if rule.schedule == "persistent" else "tiles", ctas_per_sm=rule.ctas_per_sm, store_bytes=store_bytes, threads=rule.threads,

@@ -53,7 +53,9 @@ class Lowering:
             else:
                 raise LookupError
         except LookupError as missing:
-            message = f"{self.runtime.name}@{self.runtime.version} has no kernel for op {op.id!r} ({op.kind}, {missing})"
+            message = (
+                f"{self.runtime.name}@{self.runtime.version} has no kernel for op {op.id!r} ({op.kind}, {missing})"
+            )
             raise WorkloadError(Problem(message, code="no_kernel", hint="see `sparksim show runtimes NAME`")) from None
         return name, self.runtime.kernels[name]
 
@@ -89,7 +91,9 @@ class Lowering:
         if isinstance(op, GroupedGemm):
             rows, width = op.tokens * op.top_k, op.n / 2 if op.is_gated else op.n
             active = route(op.tokens, op.experts, op.top_k, op.skew, 128).active
-            return Traffic(rows * op.k * bits[op.inputs], active * op.n * op.k * bits[op.dtype], rows * width * bits[op.outputs])
+            return Traffic(
+                rows * op.k * bits[op.inputs], active * op.n * op.k * bits[op.dtype], rows * width * bits[op.outputs]
+            )
         if isinstance(op, Attention):
             queries = op.batch * op.query * op.heads * op.head_dim * bits[op.dtype]
             return Traffic(queries, kv_bytes(op, self.formats[op.kv_dtype]), queries)
@@ -101,7 +105,9 @@ class Lowering:
         try:
             return self.formats[name]
         except KeyError:
-            problem = Problem(f"unknown format {name!r}", code="unknown_format", hint="`sparksim list quants` names them")
+            problem = Problem(
+                f"unknown format {name!r}", code="unknown_format", hint="`sparksim list quants` names them"
+            )
             raise WorkloadError(problem) from None
 
     def _formats(self, op: Gemm | GroupedGemm, rule: KernelRule) -> Formats:

@@ -28,13 +28,21 @@ def timeline(result: RunResult) -> Figure:
 
 
 def _timeline(axis: Axes, step: StepTrace) -> None:
-    block = max((op.block for op in step.ops), key=lambda b: sum(op.wall_ps * op.repeat for op in step.ops if op.block == b))
+    block = max(
+        (op.block for op in step.ops), key=lambda b: sum(op.wall_ps * op.repeat for op in step.ops if op.block == b)
+    )
     spans = [span for span in step.spans if span.block == block and span.iteration == 0]
     start = min(span.start_ps for span in spans)
     sites = {op.op: op.site for op in step.ops}
     total = max(span.end_ps for span in spans) - start
     for span in spans:
-        axis.barh(0, (span.end_ps - span.start_ps) / 1e6, left=(span.start_ps - start) / 1e6, color=BOUND_COLOURS[CAUSES[span.cause]], height=0.8)
+        axis.barh(
+            0,
+            (span.end_ps - span.start_ps) / 1e6,
+            left=(span.start_ps - start) / 1e6,
+            color=BOUND_COLOURS[CAUSES[span.cause]],
+            height=0.8,
+        )
     for op in dict.fromkeys(span.op for span in spans):
         mine = [span for span in spans if span.op == op]
         begin, end = mine[0].start_ps - start, mine[-1].end_ps - start
@@ -76,7 +84,9 @@ def roofline(result: RunResult) -> Figure:
     fig = figure(7, 4.8)
     axis = fig.subplots()
     me = result.identity
-    used = sorted({op.unit for step in _steps(result) for op in step.ops if op.unit}, key=lambda unit: me.peak_flops.get(unit, 0))
+    used = sorted(
+        {op.unit for step in _steps(result) for op in step.ops if op.unit}, key=lambda unit: me.peak_flops.get(unit, 0)
+    )
     grid = [10 ** (i / 20 - 2) for i in range(0, 121)]
     for unit in used:
         peak = me.peak_flops[unit]
@@ -86,15 +96,25 @@ def roofline(result: RunResult) -> Figure:
     for marker, step in zip("os^v", _steps(result), strict=False):
         points = [(op.flops / (op.dram_read_bytes + op.dram_write_bytes), op.flops / op.duration_ps, op) for op in step.ops
                   if op.flops and op.dram_read_bytes + op.dram_write_bytes > 0 and op.wall_ps * op.repeat > 0.002 * step.duration_ps]  # fmt: skip
-        colours = [BOUND_COLOURS[CAUSES[max(op.causes, key=lambda c: op.causes[c])]] for _, _, op in points]  # noqa: B023 - used at once
-        axis.scatter([x for x, _, _ in points], [y for _, y, _ in points], marker=marker, c=colours, s=28, label=step.phase, zorder=3)
+        colours = [BOUND_COLOURS[CAUSES[max(op.causes, key=lambda c: op.causes[c])]] for _, _, op in points]
+        axis.scatter(
+            [x for x, _, _ in points],
+            [y for _, y, _ in points],
+            marker=marker,
+            c=colours,
+            s=28,
+            label=step.phase,
+            zorder=3,
+        )
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xlim(1e-2, 1e4)
     axis.set_ylim(1e-3, 2e3)
     axis.set_xlabel("arithmetic intensity, FLOP per byte of memory traffic")
     axis.set_ylabel("achieved, TFLOP/s")
-    axis.set_title("roofline: lines are sustained memory (solid), its peak (dotted) and the units' peaks", loc="left", fontsize=9)
+    axis.set_title(
+        "roofline: lines are sustained memory (solid), its peak (dotted) and the units' peaks", loc="left", fontsize=9
+    )
     axis.legend(loc="lower right")
     return fig
 
@@ -139,6 +159,6 @@ def _steps(result: RunResult) -> list[StepTrace]:
 
 
 def _legend() -> list:  # type: ignore[type-arg]
-    from matplotlib.patches import Patch  # noqa: PLC0415 - with the rest of matplotlib
+    from matplotlib.patches import Patch
 
     return [Patch(color=colour, label=bound) for bound, colour in BOUND_COLOURS.items()]

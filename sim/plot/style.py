@@ -20,8 +20,8 @@ SETTINGS = {
 
 def figure(width: float = 7.0, height: float = 4.0) -> Figure:
     """An empty figure in our style (inches); no global state is touched but the style settings."""
-    import matplotlib as mpl  # noqa: PLC0415 - a third of a second
-    from matplotlib.figure import Figure as MatplotlibFigure  # noqa: PLC0415
+    import matplotlib as mpl
+    from matplotlib.figure import Figure as MatplotlibFigure
 
     mpl.rcParams.update(SETTINGS)
     return MatplotlibFigure(figsize=(width, height), layout="constrained")

@@ -35,7 +35,9 @@ def write(result: RunResult, folder: Path, *, force: bool) -> list[Path]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
-        raise InputError(Problem(f"cannot be written: {error.strerror}", code="not_writable", file=str(folder))) from None
+        raise InputError(
+            Problem(f"cannot be written: {error.strerror}", code="not_writable", file=str(folder))
+        ) from None
     try:
         _fill(result, aside)
         if folder.exists():
@@ -56,7 +58,20 @@ def _fill(result: RunResult, folder: Path) -> None:
         writer.writerow(SPAN_FIELDS)
         for step in steps:
             for s in step.all_spans():
-                writer.writerow((step.phase, step.name, s.component, s.op, s.block, s.iteration, s.cause, CAUSES[s.cause], s.start_ps, s.end_ps))
+                writer.writerow(
+                    (
+                        step.phase,
+                        step.name,
+                        s.component,
+                        s.op,
+                        s.block,
+                        s.iteration,
+                        s.cause,
+                        CAUSES[s.cause],
+                        s.start_ps,
+                        s.end_ps,
+                    )
+                )
     (folder / "spec.resolved.yaml").write_text(result.hardware.to_yaml(), encoding="utf-8")
     _json(folder / "timeline.json", {"displayTimeUnit": "ns", "traceEvents": _timeline(steps)}, indent=None)
     _json(folder / "manifest.json", _manifest(result))
@@ -79,7 +94,9 @@ def _timeline(steps: tuple[StepTrace, ...]) -> list[dict[str, Any]]:
             tid = threads.get(span.component)
             if tid is None:
                 tid = threads[span.component] = len(threads) + 1
-                events.append({"ph": "M", "pid": pid, "tid": tid, "name": "thread_name", "args": {"name": span.component}})
+                events.append(
+                    {"ph": "M", "pid": pid, "tid": tid, "name": "thread_name", "args": {"name": span.component}}
+                )
             events.append(
                 {"ph": "X", "pid": pid, "tid": tid, "name": span.op, "cat": span.cause, "ts": span.start_ps / 1e6,
                  "dur": (span.end_ps - span.start_ps) / 1e6, "args": {"cause": span.cause, "bound": CAUSES[span.cause]}}

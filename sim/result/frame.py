@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def frame(result: RunResult, what: str) -> pd.DataFrame:
     """`ops`: a row per op of each simulated step; `spans`: a row per span; `memory`: a row per class (bytes)."""
-    import pandas as pd  # noqa: PLC0415 - costs half a second
+    import pandas as pd
 
     return pd.DataFrame(rows(result, what))
 
@@ -28,9 +28,15 @@ def rows(result: RunResult, what: str) -> list[dict[str, Any]]:
         return [{"phase": s.phase, "step": s.name, "weight": s.weight, **asdict(op)} for s in steps for op in s.ops]
     if what == "spans":
         return [
-            {"phase": s.phase, "step": s.name, **span._asdict(), "bound": CAUSES[span.cause]} for s in steps for span in s.all_spans()
+            {"phase": s.phase, "step": s.name, **span._asdict(), "bound": CAUSES[span.cause]}
+            for s in steps
+            for span in s.all_spans()
         ]
     if what == "memory":
         use = asdict(result.memory) if result.memory else {}
-        return [{"what": name.removesuffix("_bytes"), "bytes": value} for name, value in use.items() if name.endswith("_bytes")]
+        return [
+            {"what": name.removesuffix("_bytes"), "bytes": value}
+            for name, value in use.items()
+            if name.endswith("_bytes")
+        ]
     raise InputError(Problem(f"no table {what!r}", code="unknown_table", hint="ops, spans or memory"))

@@ -102,7 +102,9 @@ class StepTrace:
                 for copy in range(1, fold.copies + 1):
                     shift = copy * fold.period_ps
                     for s in self.spans[fold.first : fold.end]:
-                        yield s._replace(iteration=s.iteration + copy, start_ps=s.start_ps + shift, end_ps=s.end_ps + shift)
+                        yield s._replace(
+                            iteration=s.iteration + copy, start_ps=s.start_ps + shift, end_ps=s.end_ps + shift
+                        )
 
 
 @dataclass(frozen=True, slots=True)

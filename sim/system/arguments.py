@@ -31,17 +31,35 @@ class RunArguments:
             InputError: a count out of range, nothing to run, or a name missing.
         """
         problems = []
-        for name, value, least in (("batch", self.batch, 1), ("prompt", self.prompt, 0), ("depth", self.depth, 0), ("output", self.output, 0)):
+        for name, value, least in (
+            ("batch", self.batch, 1),
+            ("prompt", self.prompt, 0),
+            ("depth", self.depth, 0),
+            ("output", self.output, 0),
+        ):
             if isinstance(value, bool) or not isinstance(value, int):
                 problems.append(Problem(f"must be a whole number, not {value!r}", code="bad_argument", path=name))
             elif not least <= value <= 2**31:
                 problems.append(Problem(f"must be {least} or more, not {value}", code="bad_argument", path=name))
         if not problems and self.file is None and self.prompt == 0 and self.output == 0:
-            problems.append(Problem("prompt and output are both 0: there is nothing to run", code="nothing_to_run", path="prompt"))
+            problems.append(
+                Problem("prompt and output are both 0: there is nothing to run", code="nothing_to_run", path="prompt")
+            )
         if self.file is None and self.model is None:
-            problems.append(Problem("no model is given", code="missing_argument", path="model", hint="`sparksim list models` names them"))
+            problems.append(
+                Problem(
+                    "no model is given", code="missing_argument", path="model", hint="`sparksim list models` names them"
+                )
+            )
         if self.runtime is None:
-            problems.append(Problem("no runtime is given", code="missing_argument", path="runtime", hint="`sparksim list runtimes` names them"))
+            problems.append(
+                Problem(
+                    "no runtime is given",
+                    code="missing_argument",
+                    path="runtime",
+                    hint="`sparksim list runtimes` names them",
+                )
+            )
         if problems:
             raise InputError(problems)
 
@@ -64,12 +82,16 @@ def split_overrides(overrides: Mapping[str, object] | Iterable[str]) -> Changes:
     """
     changes = Changes()
     problems = []
-    items = overrides.items() if isinstance(overrides, Mapping) else (str(text).partition("=")[::2] for text in overrides)
+    items = (
+        overrides.items() if isinstance(overrides, Mapping) else (str(text).partition("=")[::2] for text in overrides)
+    )
     for path, value in items:
         name, text = str(path).strip(), value.strip() if isinstance(value, str) else value
         head, _, rest = name.partition(".")
         if not rest or text == "":
-            problems.append(Problem(f"{name!r} is not PATH=VALUE", code="bad_override", path=name, hint="e.g. gpu.sms=96"))
+            problems.append(
+                Problem(f"{name!r} is not PATH=VALUE", code="bad_override", path=name, hint="e.g. gpu.sms=96")
+            )
         elif head in ("quant", "workload"):
             problems.append(Problem(f"nothing under {head!r} can be set in a run", code="bad_override", path=name))
         elif head == "runtime":

@@ -18,7 +18,7 @@ from sim.units import format_quantity
 from sim.workload.hf_config import load_model
 from sim.workload.layer import SITES
 from sim.workload.op import OP_KINDS
-from sim.workload.quant import load_quant, weights_bytes, resolve_quant
+from sim.workload.quant import load_quant, resolve_quant, weights_bytes
 from sim.workload.runtime import RuntimeFile
 from sim.workload.runtime_file import load_runtime
 from sim.yamlfile import load_yaml
@@ -41,7 +41,13 @@ def entries(kind: str, search_dirs: Folders = ()) -> list[dict[str, str]]:
     if kind == "laws":
         return _titled(LAWS)
     if kind == "errors":
-        return _titled({n: (c.__doc__ or "").split("\n")[0] for n, c in vars(errors).items() if isinstance(c, type) and issubclass(c, errors.SimError)})
+        return _titled(
+            {
+                n: (c.__doc__ or "").split("\n")[0]
+                for n, c in vars(errors).items()
+                if isinstance(c, type) and issubclass(c, errors.SimError)
+            }
+        )
     if kind == "result":
         return _titled({cause: f"a cause of time, counts towards the bound {bound}" for cause, bound in CAUSES.items()})
     if kind == "calibrated":
@@ -82,7 +88,14 @@ def _marked(data: Any, path: str, found: list[dict[str, str]]) -> None:
 
 
 def describe(
-    kind: str, name: str, search_dirs: Folders, *, as_yaml: bool = False, sources: bool = False, graph: bool = False, as_json: bool = False
+    kind: str,
+    name: str,
+    search_dirs: Folders,
+    *,
+    as_yaml: bool = False,
+    sources: bool = False,
+    graph: bool = False,
+    as_json: bool = False,
 ) -> str:
     """What is in the thing of that name, as text."""
     if kind == "hardware":
@@ -100,7 +113,9 @@ def describe(
     for entry in entries(kind, search_dirs):
         if entry["name"] == name:
             return f"{name}: {entry['title']}"
-    raise InputError(Problem(f"nothing called {name!r} among {kind}", code="unknown_name", hint=f"`sparksim list {kind}`"))
+    raise InputError(
+        Problem(f"nothing called {name!r} among {kind}", code="unknown_name", hint=f"`sparksim list {kind}`")
+    )
 
 
 def _hardware(name: str, search_dirs: Folders, *, as_yaml: bool, as_json: bool) -> str:
@@ -109,10 +124,27 @@ def _hardware(name: str, search_dirs: Folders, *, as_yaml: bool, as_json: bool) 
         return hardware.to_yaml()
     fields = hardware.fields()
     if as_json:
-        return json.dumps([{"path": f.path, "value": f.value, "unit": f.unit, "kind": f.kind, "source": f.source, "status": f.status} for f in fields], indent=2)
+        return json.dumps(
+            [
+                {
+                    "path": f.path,
+                    "value": f.value,
+                    "unit": f.unit,
+                    "kind": f.kind,
+                    "source": f.source,
+                    "status": f.status,
+                }
+                for f in fields
+            ],
+            indent=2,
+        )
     lines = [f"{hardware.title} ({hardware.name}, {hardware.digest})"]
     for f in fields:
-        value = format_quantity(f.value, f.unit) if isinstance(f.value, int | float) and f.unit is not None else str(f.value)
+        value = (
+            format_quantity(f.value, f.unit)
+            if isinstance(f.value, int | float) and f.unit is not None
+            else str(f.value)
+        )
         lines.append(f"  {f.path:<36} {value:<16} {f.status:<10} {f.kind or '':<10} {f.source or ''}")
     return "\n".join(lines)
 
@@ -137,12 +169,18 @@ def _runtime(name: str, search_dirs: Folders, *, sources: bool) -> str:
     spec = load_runtime(name, search_dirs=search_dirs).spec
     lines = [f"{spec.title} ({spec.name}@{spec.version}, {spec.date})", f"  source {spec.source}"]
     for kernel, rule in spec.kernels.items():
-        lines.append(f"  kernel {kernel:<24} {', '.join(rule.ops)} [{', '.join(rule.dtypes) or 'any'}] {rule.unit} tile {rule.tile_m[-1]}x{rule.tile_n}x{rule.tile_k}")
+        lines.append(
+            f"  kernel {kernel:<24} {', '.join(rule.ops)} [{', '.join(rule.dtypes) or 'any'}] {rule.unit} tile {rule.tile_m[-1]}x{rule.tile_n}x{rule.tile_k}"
+        )
     for site, cases in spec.sites.items():
         launches = [launch.name for case in cases for launch in case.launches]
         lines.append(f"  site {site:<18} {SITES.get(site, '')}: {', '.join(launches) or 'fused'}")
     if sources:
-        lines += [f"  {entry['name']} = {entry['title']}" for entry in calibrated(search_dirs) if entry["name"].startswith(name)]
+        lines += [
+            f"  {entry['name']} = {entry['title']}"
+            for entry in calibrated(search_dirs)
+            if entry["name"].startswith(name)
+        ]
     return "\n".join(lines)
 
 

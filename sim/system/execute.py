@@ -148,7 +148,9 @@ class _Replay:
         engine = self._engine
         engine.run(engine.spawn(self._pass(), self._step.name))
         records = tuple(
-            self._record(block, position, job) for block, jobs in enumerate(self._jobs) for position, job in enumerate(jobs)
+            self._record(block, position, job)
+            for block, jobs in enumerate(self._jobs)
+            for position, job in enumerate(jobs)
         )
         return StepTrace(
             self._phase, self._step.name, self._step.weight, self._step.tokens, self._step.context, engine.now, records,
@@ -201,7 +203,10 @@ class _Replay:
             queues.setdefault(job.component, []).append(position)
         launched = self._launch(jobs) if not self._costs.is_graph else None
         processes: list[Event] = [
-            engine.spawn(self._serve(number, iteration, component, positions, done, launched, lead), f"{self._step.name}: {component}")
+            engine.spawn(
+                self._serve(number, iteration, component, positions, done, launched, lead),
+                f"{self._step.name}: {component}",
+            )
             for component, positions in queues.items()
         ]
         yield engine.all_of(processes)

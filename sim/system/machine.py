@@ -19,7 +19,6 @@ from sim.hwspec import ComponentSpec, HardwareSpec
 from sim.units import ps_from_seconds
 from sim.workload.op import Copy, Op
 
-
 SpecT = TypeVar("SpecT", bound=ComponentSpec)
 
 
@@ -61,7 +60,9 @@ class Machine:
         for end in (source, target):
             if end not in self.components:
                 hint = f"there are: {', '.join(sorted(self.components))}"
-                raise WiringError(Problem(f"{self.hardware.name} has no component {end!r}", code="unknown_component", hint=hint))
+                raise WiringError(
+                    Problem(f"{self.hardware.name} has no component {end!r}", code="unknown_component", hint=hint)
+                )
         previous: dict[str, str] = {source: source}
         queue = deque([source])
         while queue and target not in previous:
@@ -71,7 +72,9 @@ class Machine:
                     previous[neighbour] = name
                     queue.append(neighbour)
         if target not in previous:
-            raise WiringError(Problem(f"no links lead from {source!r} to {target!r} on {self.hardware.name}", code="not_linked"))
+            raise WiringError(
+                Problem(f"no links lead from {source!r} to {target!r} on {self.hardware.name}", code="not_linked")
+            )
         way = [target]
         while way[-1] != source:
             way.append(previous[way[-1]])

@@ -51,7 +51,8 @@ def activation_bytes(model: ModelSpec, runtime: RuntimeSpec, request: Request) -
     """Live activations of the widest forward pass, and the logits."""
     tokens = min(round(runtime.ubatch_tokens), request.batch * max(1, request.prompt))
     width = max(
-        layer.ffn.intermediate if isinstance(layer.ffn, DenseFfn) else layer.ffn.intermediate * layer.ffn.top_k for layer in model.layers
+        layer.ffn.intermediate if isinstance(layer.ffn, DenseFfn) else layer.ffn.intermediate * layer.ffn.top_k
+        for layer in model.layers
     )
     bytes_each = 4 if runtime.activation_dtype == "f32" else 2
     live = tokens * max(width, model.hidden_size) * bytes_each * runtime.memory.activation_copies

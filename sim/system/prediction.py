@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sim.component import Component
+from sim.cost.kernel import Lowering
 from sim.errors import InputError, Problem
 from sim.hwspec import HardwareSpec
 from sim.result.laws import check_laws
@@ -16,14 +17,13 @@ from sim.system.execute import Job, LaunchCosts, StepRunner
 from sim.system.machine import Machine
 from sim.system.memory_check import memory_use
 from sim.system.profiles import ProfileStore, default_cache_folder
-from sim.cost.kernel import Lowering
 from sim.units import ps_from_seconds
 from sim.workload.graph import Workload
 from sim.workload.hf_config import load_model
 from sim.workload.lower import Request, lower, prefill_passes
 from sim.workload.model import ModelSpec
-from sim.workload.optrace import read_ops
 from sim.workload.op import Op
+from sim.workload.optrace import read_ops
 from sim.workload.quant import QuantRecipe, formats, load_quant, resolve_quant
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import LoadedRuntime, load_runtime
@@ -44,12 +44,24 @@ def predict(
     kv_dtype = _kv_dtype(arguments.kv_dtype or runtime.kv_dtype)
     request = Request(arguments.batch, arguments.prompt, arguments.depth, arguments.output)
     identity = _identity(arguments, hardware, changes, loaded, model, quant, kv_dtype)
-    memory = memory_use(hardware, model, quant, runtime, request, formats()[kv_dtype], lambda: _smaller(model, runtime, quant, search_dirs))
+    memory = memory_use(
+        hardware,
+        model,
+        quant,
+        runtime,
+        request,
+        formats()[kv_dtype],
+        lambda: _smaller(model, runtime, quant, search_dirs),
+    )
     workload = lower(model, quant, runtime, request, kv_dtype)
     if not memory.fits:
         return RunResult(identity, memory, None, workload, hardware)
     trace = execute(workload, Machine(hardware, types), runtime, cache, is_full=arguments.is_full, progress=progress)
-    ends = tuple((one.sequences, one.query, one.context, one.outputs) for one in prefill_passes(runtime, request)) if request.prompt else ()
+    ends = (
+        tuple((one.sequences, one.query, one.context, one.outputs) for one in prefill_passes(runtime, request))
+        if request.prompt
+        else ()
+    )
     return RunResult(identity, memory, trace, workload, hardware, ends)
 
 
@@ -127,7 +139,14 @@ def _kv_dtype(name: str) -> str:
     aliases = {"auto": "bf16", "fp16": "f16", "float16": "f16", "bfloat16": "bf16", "fp8_e4m3": "fp8"}
     known = aliases.get(name.lower(), name.lower())
     if known not in formats():
-        raise InputError(Problem(f"unknown KV format {name!r}", code="unknown_format", path="kv_dtype", hint=f"known: {', '.join(formats())}"))
+        raise InputError(
+            Problem(
+                f"unknown KV format {name!r}",
+                code="unknown_format",
+                path="kv_dtype",
+                hint=f"known: {', '.join(formats())}",
+            )
+        )
     return known
 
 

@@ -44,7 +44,9 @@ def default_cache_folder() -> Path:
 class ProfileStore:
     """Profiles of one device. `stepped` counts the kernels that this process really simulated."""
 
-    def __init__(self, make_device: Callable[[Engine], Device], device_key: str, folder: Path | None, *, is_full: bool) -> None:
+    def __init__(
+        self, make_device: Callable[[Engine], Device], device_key: str, folder: Path | None, *, is_full: bool
+    ) -> None:
         self._make_device = make_device
         self._prefix = f"{code_digest()}/{device_key}/{'full' if is_full else 'folded'}/"
         self._is_full = is_full

@@ -13,7 +13,9 @@ CLAIMS = {"fp8": "fp8", "nvfp4": "nvfp4", "awq": "int4", "gptq": "int4", "mxfp4"
 """What a model's name may claim, and the recipe that the files must then have."""
 
 
-def checkpoint_quantization(whole: dict[str, Any], config: dict[str, Any], path: Path, problems: list[Problem]) -> Quantization | None:
+def checkpoint_quantization(
+    whole: dict[str, Any], config: dict[str, Any], path: Path, problems: list[Problem]
+) -> Quantization | None:
     """The recipe that the checkpoint names, or None; contradictions and unknown methods are added to `problems`."""
     found = _from_config(whole.get("quantization_config", config.get("quantization_config")), path, problems)
     beside = _beside(path)
@@ -24,7 +26,9 @@ def checkpoint_quantization(whole: dict[str, Any], config: dict[str, Any], path:
         said = found.recipe if found else None
         if said is None or (claim == "int4") != (said == "int4") or (claim in ("fp8", "nvfp4") and said != claim):
             fact = f"its files say {said}" if said else "its files name no quantisation"
-            problems.append(Problem(f"the name says {claim}, but {fact}", code="quant_contradiction", file=str(path), line=1))
+            problems.append(
+                Problem(f"the name says {claim}, but {fact}", code="quant_contradiction", file=str(path), line=1)
+            )
     return found
 
 
@@ -38,7 +42,13 @@ def _from_config(given: Any, path: Path, problems: list[Problem]) -> Quantizatio
     text = str(given).lower()
     recipe = {"mxfp4": "mxfp4", "fp8": "fp8", "awq": "int4", "gptq": "int4", "fbgemm_fp8": "fp8"}.get(method)
     if method in ("modelopt", "compressed-tensors", "modelopt_fp4"):
-        recipe = "nvfp4" if "nvfp4" in text or "'num_bits': 4" in text and "'type': 'float'" in text else "fp8" if "fp8" in text or "'num_bits': 8" in text else None
+        recipe = (
+            "nvfp4"
+            if "nvfp4" in text or ("'num_bits': 4" in text and "'type': 'float'" in text)
+            else "fp8"
+            if "fp8" in text or "'num_bits': 8" in text
+            else None
+        )
     if recipe is None:
         problems.append(
             Problem(f"quantization method {method or '(none)'!r} is not modelled", code="unsupported_quantization", file=str(path),
@@ -64,6 +74,8 @@ def _from_quantiser(path: Path, problems: list[Problem]) -> Quantization | None:
     text = str(data.get("quantization", {})).lower() if isinstance(data, dict) else ""
     recipe = "nvfp4" if "nvfp4" in text else "fp8" if "fp8" in text else None
     if recipe is None:
-        problems.append(Problem("names no quantisation that is modelled", code="unsupported_quantization", file=str(path), line=1))
+        problems.append(
+            Problem("names no quantisation that is modelled", code="unsupported_quantization", file=str(path), line=1)
+        )
         return None
     return Quantization(recipe, path.name)

@@ -15,8 +15,18 @@ from sim.workload.checkpoint import checkpoint_quantization
 from sim.workload.model import AttentionSpec, DenseFfn, LayerSpec, ModelSpec, MoeFfn
 from sim.yamlfile import Document, closest, load_file
 
-DENSE = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Qwen3VLForConditionalGeneration"})
-MOE = frozenset({"MixtralForCausalLM", "Qwen3MoeForCausalLM", "GptOssForCausalLM", "Qwen3VLMoeForConditionalGeneration"})
+DENSE = frozenset(
+    {
+        "LlamaForCausalLM",
+        "MistralForCausalLM",
+        "Qwen2ForCausalLM",
+        "Qwen3ForCausalLM",
+        "Qwen3VLForConditionalGeneration",
+    }
+)
+MOE = frozenset(
+    {"MixtralForCausalLM", "Qwen3MoeForCausalLM", "GptOssForCausalLM", "Qwen3VLMoeForConditionalGeneration"}
+)
 WITHOUT_VISION = frozenset({"Qwen3VLForConditionalGeneration", "Qwen3VLMoeForConditionalGeneration"})
 REASONS = {
     "Deepseek": "multi-head latent attention", "Kimi": "multi-head latent attention", "Llama4": "chunked attention and interleaved experts",
@@ -24,14 +34,10 @@ REASONS = {
     "Gemma": "mixed head sizes and shared keys", "Qwen3_5": "gated delta net layers", "Qwen3Next": "gated delta net layers",
 }  # fmt: skip
 KNOWN = frozenset(
-    "architectures attention_bias head_dim hidden_size intermediate_size layer_types max_position_embeddings max_window_layers "
-    "model_type moe_intermediate_size num_attention_heads num_experts num_experts_per_tok num_hidden_layers num_key_value_heads "
-    "num_local_experts quantization_config sliding_window tie_word_embeddings torch_dtype dtype use_sliding_window vocab_size "
-    "text_config mlp_only_layers decoder_sparse_step experts_per_token mlp_bias sparksim aliases".split()
+    ["architectures", "attention_bias", "head_dim", "hidden_size", "intermediate_size", "layer_types", "max_position_embeddings", "max_window_layers", "model_type", "moe_intermediate_size", "num_attention_heads", "num_experts", "num_experts_per_tok", "num_hidden_layers", "num_key_value_heads", "num_local_experts", "quantization_config", "sliding_window", "tie_word_embeddings", "torch_dtype", "dtype", "use_sliding_window", "vocab_size", "text_config", "mlp_only_layers", "decoder_sparse_step", "experts_per_token", "mlp_bias", "sparksim", "aliases"]
 )
 HARMLESS = frozenset(
-    "swiglu_limit router_aux_loss_coef output_router_logits initial_context_length hidden_act norm_topk_prob hidden_dropout "
-    "router_jitter_noise vision_config image_token_id video_token_id vision_start_token_id vision_end_token_id".split()
+    ["swiglu_limit", "router_aux_loss_coef", "output_router_logits", "initial_context_length", "hidden_act", "norm_topk_prob", "hidden_dropout", "router_jitter_noise", "vision_config", "image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id"]
 )
 STRUCTURAL = re.compile(r"expert|head|rank|latent|conv|ssm|moe|window|intermediate|mamba|linear_")
 LIMITS = {
@@ -42,7 +48,9 @@ LIMITS = {
 }  # fmt: skip
 
 
-def load_model(ref: str | Path, *, search_dirs: Sequence[str | Path] = (), overrides: Mapping[str, str] | None = None) -> ModelSpec:
+def load_model(
+    ref: str | Path, *, search_dirs: Sequence[str | Path] = (), overrides: Mapping[str, str] | None = None
+) -> ModelSpec:
     """The model that a name (card, Hugging Face id) or a path (config.json, its folder, a card) stands for.
 
     `overrides`: keys of the configuration, set before it is read.
@@ -74,7 +82,11 @@ def _document(path: Path) -> Document:
             raise
         raise ModelError(problems) from None
     if not isinstance(document.data, dict):
-        raise ModelError(Problem("a model configuration is a mapping of names to values", code="not_a_config", file=str(path), line=1))
+        raise ModelError(
+            Problem(
+                "a model configuration is a mapping of names to values", code="not_a_config", file=str(path), line=1
+            )
+        )
     if "producer" in document.data and "quantization" in document.data:
         raise ModelError(
             Problem("this is a quantiser's file, not a model configuration", code="quantiser_file", file=str(path), line=1,
@@ -89,7 +101,9 @@ def _override(config: dict[str, Any], overrides: Mapping[str, str], file: str) -
         if key not in config and key not in KNOWN:
             guess = closest(key, sorted(KNOWN))
             hint = f"did you mean 'model.{guess}'?" if guess else None
-            problems.append(Problem(f"unknown model field {key!r}", code="unknown_field", path=f"model.{key}", hint=hint))
+            problems.append(
+                Problem(f"unknown model field {key!r}", code="unknown_field", path=f"model.{key}", hint=hint)
+            )
             continue
         try:
             config[key] = json.loads(text)
@@ -102,7 +116,16 @@ def _override(config: dict[str, Any], overrides: Mapping[str, str], file: str) -
 class _Importer:
     """Reads one configuration; collects every problem before it raises."""
 
-    def __init__(self, document: Document, config: dict[str, Any], path: Path, name: str, *, is_file: bool, changes: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        document: Document,
+        config: dict[str, Any],
+        path: Path,
+        name: str,
+        *,
+        is_file: bool,
+        changes: Mapping[str, str],
+    ) -> None:
         self._document = document
         self._whole = config
         self._path = path
@@ -140,7 +163,9 @@ class _Importer:
     def _refuse(self, key: str, message: str, *, code: str = "bad_config", hint: str | None = None) -> None:
         place = (*self._prefix, key) if self._prefix and key in self._whole.get(self._prefix[0], {}) else (key,)
         line = self._document.line_of(place)
-        self._problems.append(Problem(message, code=code, file=str(self._path), line=line, path=".".join(place), hint=hint))
+        self._problems.append(
+            Problem(message, code=code, file=str(self._path), line=line, path=".".join(place), hint=hint)
+        )
 
     def _raise(self) -> None:
         if self._problems:
@@ -153,9 +178,14 @@ class _Importer:
             self._raise()
         name = str(given[0])  # type: ignore[index]
         if name not in DENSE | MOE:
-            reason = next((why for start, why in REASONS.items() if name.startswith(start)), "an architecture that is not described yet")
+            reason = next(
+                (why for start, why in REASONS.items() if name.startswith(start)),
+                "an architecture that is not described yet",
+            )
             hint = f"modelled: {', '.join(sorted(DENSE | MOE))}"
-            self._refuse("architectures", f"{name} is not modelled: {reason}", code="unsupported_architecture", hint=hint)
+            self._refuse(
+                "architectures", f"{name} is not modelled: {reason}", code="unsupported_architecture", hint=hint
+            )
             self._raise()
         return name
 
@@ -191,7 +221,9 @@ class _Importer:
         return value
 
     def _dtype(self) -> str:
-        value = self._config.get("torch_dtype", self._config.get("dtype")) or self._whole.get("torch_dtype") or "bfloat16"
+        value = (
+            self._config.get("torch_dtype", self._config.get("dtype")) or self._whole.get("torch_dtype") or "bfloat16"
+        )
         names = {"bfloat16": "bf16", "float16": "f16", "float32": "f32"}
         if value not in names:
             self._refuse("torch_dtype", f"must be one of {', '.join(names)}, not {str(value)[:40]!r}")
@@ -214,7 +246,11 @@ class _Importer:
                                   architecture.startswith("Qwen3"), is_oss)
             for window in set(windows)
         }  # fmt: skip
-        return [LayerSpec(attentions[windows[index]], self._ffn(architecture, index)) for index in range(count) if not self._problems]
+        return [
+            LayerSpec(attentions[windows[index]], self._ffn(architecture, index))
+            for index in range(count)
+            if not self._problems
+        ]
 
     def _windows(self, count: int) -> list[int | None]:
         """The window of each layer, None = full attention."""
@@ -253,6 +289,8 @@ class _Importer:
         top_k = self._number("num_experts_per_tok" if "num_experts_per_tok" in self._config else "experts_per_token")
         if top_k > experts:
             self._refuse("num_experts_per_tok", f"a token cannot choose {top_k} of {experts} experts")
-        width = self._number("moe_intermediate_size" if "moe_intermediate_size" in self._config else "intermediate_size")
+        width = self._number(
+            "moe_intermediate_size" if "moe_intermediate_size" in self._config else "intermediate_size"
+        )
         is_oss = architecture.startswith("GptOss")
         return MoeFfn(experts, top_k, width, 0, is_oss, is_oss)

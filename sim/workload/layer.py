@@ -59,7 +59,9 @@ class PassShape(Protocol):
 class LayerBuilder:
     """Builds the ops of layers of one pass; ids are unique within the step through their prefix."""
 
-    def __init__(self, model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, one: PassShape, kv_dtype: str) -> None:
+    def __init__(
+        self, model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, one: PassShape, kv_dtype: str
+    ) -> None:
         self._model = model
         self._quant = quant
         self._runtime = runtime
@@ -137,9 +139,23 @@ class LayerBuilder:
         if kernel.quantize_site:
             self._launch(kernel.quantize_site, m * k)
         act = self._runtime.activation_dtype
-        self._add(Gemm, site, m=m, n=n, k=k, dtype=dtype, inputs=kernel.activation or act, outputs=act, is_gated=is_gated)
+        self._add(
+            Gemm, site, m=m, n=n, k=k, dtype=dtype, inputs=kernel.activation or act, outputs=act, is_gated=is_gated
+        )
 
-    def _grouped(self, site: str, tensor: str, ffn: MoeFfn, tokens: int, n: int, k: int, index: int, *, rows: int, is_gated: bool = False) -> None:
+    def _grouped(
+        self,
+        site: str,
+        tensor: str,
+        ffn: MoeFfn,
+        tokens: int,
+        n: int,
+        k: int,
+        index: int,
+        *,
+        rows: int,
+        is_gated: bool = False,
+    ) -> None:
         dtype = self._quant.format_of(tensor, index, len(self._model.layers)).name
         kernel = self._runtime.kernels[self._choose("grouped_gemm", dtype, tokens, n, k, site)]
         if kernel.quantize_site:
@@ -242,7 +258,11 @@ def choose_kernel(runtime: RuntimeSpec, kind: str, dtype: str, site: str, **size
     `sizes`: m, n, k, or query, batch, head_dim, gqa. Raises LookupError when none does.
     """
     for name, rule in runtime.kernels.items():
-        if kind not in rule.ops or (rule.dtypes and dtype not in rule.dtypes) or (rule.sites and site not in rule.sites):
+        if (
+            kind not in rule.ops
+            or (rule.dtypes and dtype not in rule.dtypes)
+            or (rule.sites and site not in rule.sites)
+        ):
             continue
         if all(getattr(rule, size)[0] <= value <= getattr(rule, size)[1] for size, value in sizes.items()):
             return name

@@ -42,6 +42,7 @@ class Pass:
 
 def lower(model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, request: Request, kv_dtype: str) -> Workload:
     """The workload of `request`."""
+
     def build(name: str, one: Pass, weight: float) -> Step:
         return build_step(model, quant, runtime, one, kv_dtype, name, weight)
 
@@ -51,7 +52,10 @@ def lower(model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, request: R
     steps = decode_steps(request)
     if steps:
         first = request.depth + request.prompt + 1
-        passes = [Pass(request.batch, 1, first, request.batch), Pass(request.batch, 1, first + steps - 1, request.batch)]
+        passes = [
+            Pass(request.batch, 1, first, request.batch),
+            Pass(request.batch, 1, first + steps - 1, request.batch),
+        ]
         phases.append(Phase("decode", tuple(_decode_knots(passes, steps, build))))
     return Workload(model.name, tuple(phases))
 

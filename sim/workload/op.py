@@ -122,4 +122,6 @@ class Custom(Op):
     """The component that runs it, when the user says so (an accelerator of their own)."""
 
 
-OP_KINDS: dict[str, type[Op]] = {cls.kind: cls for cls in (Gemm, GroupedGemm, Attention, Elementwise, Copy, Host, Custom)}
+OP_KINDS: dict[str, type[Op]] = {
+    cls.kind: cls for cls in (Gemm, GroupedGemm, Attention, Elementwise, Copy, Host, Custom)
+}

@@ -21,7 +21,9 @@ FIELD_ALIASES = {
     "custom": {"read": "read_bytes", "write": "write_bytes"},
 }  # fmt: skip
 UNITS = {"size_bytes": "B", "duration_s": "s", "read_bytes": "B", "write_bytes": "B", "flops": "FLOP"}
-MAY_BE_ZERO = frozenset({"flops", "read_bytes", "write_bytes", "duration_s", "skew", "reads", "writes", "flops_per_element", "rows"})
+MAY_BE_ZERO = frozenset(
+    {"flops", "read_bytes", "write_bytes", "duration_s", "skew", "reads", "writes", "flops_per_element", "rows"}
+)
 HEADER = frozenset({"schema", "name", "defaults", "ops", "repeat", "phases", "steps"})
 
 
@@ -37,7 +39,9 @@ def write_ops(workload: Workload, path: Path) -> None:
     for phase in workload.phases:
         for step in phase.steps:
             for position, block in enumerate(step.blocks):
-                lines += [json.dumps({"step": number, "block": position, "op": op.kind, **_plain(op)}) for op in block.ops]
+                lines += [
+                    json.dumps({"step": number, "block": position, "op": op.kind, **_plain(op)}) for op in block.ops
+                ]
             number += 1
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -70,15 +74,23 @@ Entries = list[tuple[int | None, dict[str, Any]]]
 def _yaml(document: Document) -> tuple[dict[str, Any], Entries]:
     data = document.data
     if not isinstance(data, dict):
-        raise WorkloadError(Problem("an op trace is a mapping with schema, name and ops", code="not_ops", file=document.file, line=1))
+        raise WorkloadError(
+            Problem("an op trace is a mapping with schema, name and ops", code="not_ops", file=document.file, line=1)
+        )
     given = data.get("ops")
     if not isinstance(given, list):
-        raise WorkloadError(Problem("ops must be a list", code="not_ops", file=document.file, line=document.line_of(("ops",)), path="ops"))
+        raise WorkloadError(
+            Problem(
+                "ops must be a list", code="not_ops", file=document.file, line=document.line_of(("ops",)), path="ops"
+            )
+        )
     entries: Entries = []
     for index, entry in enumerate(given):
         line = document.line_of(("ops", index))
         if not isinstance(entry, dict):
-            raise WorkloadError(Problem("an op is a mapping", code="not_ops", file=document.file, line=line, path=f"ops.{index}"))
+            raise WorkloadError(
+                Problem("an op is a mapping", code="not_ops", file=document.file, line=line, path=f"ops.{index}")
+            )
         entries.append((line, entry))
     return data, entries
 
@@ -92,7 +104,9 @@ def _jsonl(path: Path) -> tuple[dict[str, Any], Entries]:
                 continue
             data = load_json_text(text, str(path)).data
             if not isinstance(data, dict):
-                raise WorkloadError(Problem("a line holds one JSON object", code="not_ops", file=str(path), line=number))
+                raise WorkloadError(
+                    Problem("a line holds one JSON object", code="not_ops", file=str(path), line=number)
+                )
             if not header:
                 header = data
             else:
@@ -152,7 +166,9 @@ class _Reader:
             if key in ("op", "step", "block", "phase"):
                 continue
             if field not in known:
-                self._refuse(line, f"unknown field {str(key)[:60]!r} of {given}", name, closest(str(key), [*known, *names]))
+                self._refuse(
+                    line, f"unknown field {str(key)[:60]!r} of {given}", name, closest(str(key), [*known, *names])
+                )
                 continue
             values[field] = self._value(line, name, field, str(known[field].type), value)
         for field, spec in known.items():
@@ -200,7 +216,9 @@ class _Reader:
             self._raise()
         block = Block(tuple(self._ordered([(line, op) for line, _, op in ops])), repeat)
         built = [
-            Phase(str(phase), (Step(str(phase), (block,), float(self._count(f"phases.{phase}", value.get("repeat", 1)))),))
+            Phase(
+                str(phase), (Step(str(phase), (block,), float(self._count(f"phases.{phase}", value.get("repeat", 1)))),)
+            )
             for phase, value in phases.items()
         ]
         return Workload(name, tuple(built))
@@ -223,11 +241,15 @@ class _Reader:
                     Block(tuple(self._ordered(blocks.get((number, position), []))), int(repeat))
                     for position, repeat in enumerate(given["repeats"])
                 )
-                step = Step(str(given["name"]), made, float(given["weight"]), int(given["tokens"]), int(given["context"]))
+                step = Step(
+                    str(given["name"]), made, float(given["weight"]), int(given["tokens"]), int(given["context"])
+                )
                 phases.setdefault(str(given["phase"]), []).append(step)
         except (KeyError, TypeError, ValueError) as error:
             self._refuse(1, f"steps are not as written by --out: {error}", "steps")
-        return Workload(str(self._header.get("name", "ops")), tuple(Phase(name, tuple(steps)) for name, steps in phases.items()))
+        return Workload(
+            str(self._header.get("name", "ops")), tuple(Phase(name, tuple(steps)) for name, steps in phases.items())
+        )
 
     def _ordered(self, ops: list[tuple[int | None, Op]]) -> Iterator[Op]:
         """In an order that respects `after`, stable by the file's; names what stands in a circle."""

@@ -16,8 +16,7 @@ from sim.workload.model import ModelSpec
 from sim.yamlfile import load_yaml, validate_model
 
 TENSOR_CLASSES = frozenset(
-    "embedding head attn_q attn_k attn_v attn_o ffn_gate ffn_up ffn_down expert_gate expert_up expert_down "
-    "shared_gate shared_up shared_down router norm bias".split()
+    ["embedding", "head", "attn_q", "attn_k", "attn_v", "attn_o", "ffn_gate", "ffn_up", "ffn_down", "expert_gate", "expert_up", "expert_down", "shared_gate", "shared_up", "shared_down", "router", "norm", "bias"]
 )
 GGUF_FAMILY = "llama.cpp"
 
@@ -122,9 +121,21 @@ def _load_quant(path: Path) -> QuantRecipe:
             for text, known in ((key, TENSOR_CLASSES), (value, formats())):
                 if text not in known:
                     line = document.line_of((group, key))
-                    problems.append(Problem(f"unknown {text!r}", code="unknown_name", file=str(path), line=line, path=f"{group}.{key}"))
+                    problems.append(
+                        Problem(
+                            f"unknown {text!r}", code="unknown_name", file=str(path), line=line, path=f"{group}.{key}"
+                        )
+                    )
     if file.default not in formats():
-        problems.append(Problem(f"unknown format {file.default!r}", code="unknown_name", file=str(path), line=document.line_of(("default",)), path="default"))
+        problems.append(
+            Problem(
+                f"unknown format {file.default!r}",
+                code="unknown_name",
+                file=str(path),
+                line=document.line_of(("default",)),
+                path="default",
+            )
+        )
     if problems:
         raise SpecError(problems)
     table = formats()
@@ -133,7 +144,9 @@ def _load_quant(path: Path) -> QuantRecipe:
     return QuantRecipe(file.name, file.title, table[file.default], classes, more, file.runtimes, file.replaces)
 
 
-def resolve_quant(model: ModelSpec, name: str | None, runtime: str, search_dirs: Sequence[str | Path] = ()) -> QuantRecipe:
+def resolve_quant(
+    model: ModelSpec, name: str | None, runtime: str, search_dirs: Sequence[str | Path] = ()
+) -> QuantRecipe:
     """The recipe to run `model` with: what the checkpoint says, or `name` where that does not contradict it.
 
     Raises:
@@ -145,7 +158,13 @@ def resolve_quant(model: ModelSpec, name: str | None, runtime: str, search_dirs:
         return _converted(recipe, search_dirs) if runtime == GGUF_FAMILY else recipe
     recipe = load_quant(name, search_dirs)
     if recipe.runtimes and runtime not in recipe.runtimes:
-        raise InputError(Problem(f"{recipe.name} is a format of {', '.join(recipe.runtimes)}, not of {runtime}", code="quant_runtime", path="quant"))
+        raise InputError(
+            Problem(
+                f"{recipe.name} is a format of {', '.join(recipe.runtimes)}, not of {runtime}",
+                code="quant_runtime",
+                path="quant",
+            )
+        )
     if model.quantization and recipe.name != said and recipe.replaces != said and not recipe.runtimes:
         problem = Problem(
             f"{model.name} is already quantised to {said} ({model.quantization.source}); it cannot run as {recipe.name}",
@@ -168,5 +187,8 @@ def _converted(recipe: QuantRecipe, search_dirs: Sequence[str | Path]) -> QuantR
 def weights_bytes(model: ModelSpec, recipe: QuantRecipe) -> int:
     """Bytes of all weights as the recipe stores them."""
     n_layers = len(model.layers)
-    bits = sum(t.elements * recipe.format_of(t.tensor_class, t.layer, n_layers).bits_per_weight for t in model.tensor_inventory())
+    bits = sum(
+        t.elements * recipe.format_of(t.tensor_class, t.layer, n_layers).bits_per_weight
+        for t in model.tensor_inventory()
+    )
     return round(bits / 8)

@@ -65,7 +65,9 @@ class KernelRule(_Frozen):
     registers: int = Field(128, gt=0, description="32-bit registers per thread")
     shared_bytes: int | None = Field(None, description="shared memory per CTA; null = stages x tiles")
     prologue_cycles: Whole = Field(500, ge=0, description="CTA start to its first fetch")
-    step_cycles: Whole = Field(0, ge=0, description="barrier and address work per K-step that overlaps nothing of the CTA")
+    step_cycles: Whole = Field(
+        0, ge=0, description="barrier and address work per K-step that overlaps nothing of the CTA"
+    )
     pad_n: int = Field(1, gt=0, description="the weights' columns are stored padded to a multiple of this")
     pad_k: int = Field(1, gt=0, description="the weights' depth is stored padded to a multiple of this")
     is_padded: bool = Field(True, description="matrix units work on whole tiles; false: only on the rows there are")
@@ -127,15 +129,21 @@ class RuntimeSpec(_Frozen):
     title: str = ""
     source: str = ""
     ubatch_tokens: Whole = Field(gt=0, description="most tokens of one forward pass")
-    prefill_packing: Literal["sequences", "tokens"] = Field("sequences", description="how a batch of prompts fills passes")
+    prefill_packing: Literal["sequences", "tokens"] = Field(
+        "sequences", description="how a batch of prompts fills passes"
+    )
     kv_dtype: str = Field(description="format of the KV cache unless the user says otherwise")
     activation_dtype: str = Field(description="format of the residual stream")
-    window_cache: Literal["window", "ubatch"] = Field("window", description="keys that a windowed layer keeps and reads: its window, or window + ubatch")
+    window_cache: Literal["window", "ubatch"] = Field(
+        "window", description="keys that a windowed layer keeps and reads: its window, or window + ubatch"
+    )
     kv_padding_tokens: Whole = Field(1, gt=0, description="attention reads a multiple of this many keys")
     launch: Literal["graph", "eager"] = "graph"
     graph_batch_limit: Whole = Field(2**31, description="decode batches above this run without a graph")
     host_step_s: Number = Field(0.0, ge=0, description="CPU time between two forward passes that the GPU waits for")
-    is_async: bool = Field(False, description="the host prepares a pass while the GPU still runs the one before (graphs)")
+    is_async: bool = Field(
+        False, description="the host prepares a pass while the GPU still runs the one before (graphs)"
+    )
     host_launch_s: Number = Field(0.0, ge=0, description="CPU time per launch outside a graph")
     host_sequence_s: Number = Field(0.0, ge=0, description="CPU time per running sequence and step")
     graph_launch_s: Number = Field(0.0, ge=0, description="CPU time to launch a graph")

@@ -33,7 +33,9 @@ class LoadedRuntime:
     warnings: tuple[str, ...]
 
 
-def load_runtime(ref: str, *, overrides: Mapping[str, str] | None = None, search_dirs: Sequence[str | Path] = ()) -> LoadedRuntime:
+def load_runtime(
+    ref: str, *, overrides: Mapping[str, str] | None = None, search_dirs: Sequence[str | Path] = ()
+) -> LoadedRuntime:
     """`NAME[@VERSION]` or a path to a runtime file.
 
     `overrides`: field -> text, as after `runtime.`. No version: the newest described. An undescribed one: the newest
@@ -98,7 +100,7 @@ def _version(file: RuntimeFile, wanted: str) -> tuple[str, tuple[str, ...]]:
 
 def _order(label: str) -> tuple[int, ...]:
     """The numbers in a version label, for ordering: b7941 -> (7941,), v0.26.0 -> (0, 26, 0)."""
-    digits = "".join(c if c.isdigit() else " " for c in label.split("+")[0])
+    digits = "".join(c if c.isdigit() else " " for c in label.split("+", maxsplit=1)[0])
     return tuple(int(part) for part in digits.split())
 
 
@@ -111,7 +113,9 @@ def _settings(overrides: Mapping[str, str]) -> dict[str, Any]:
         if kind is None:
             guess = closest(given, [*SETTABLE, *ALIASES])
             hint = f"did you mean 'runtime.{guess}'?" if guess else f"settable: {', '.join(SETTABLE)}"
-            problems.append(Problem(f"unknown runtime field {given!r}", code="unknown_field", path=f"runtime.{given}", hint=hint))
+            problems.append(
+                Problem(f"unknown runtime field {given!r}", code="unknown_field", path=f"runtime.{given}", hint=hint)
+            )
             continue
         try:
             settings[name] = int(text) if kind is int else str(text) if kind is str else parse_quantity(text, str(kind))

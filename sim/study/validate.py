@@ -1,0 +1,257 @@
+"""Predictions beside published measurements: error and bias by class, by model and batch, the worst rows, the targets."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sim.paths import find
+from sim.yamlfile import load_yaml, validate_model
+
+UNSTATED_PROMPT_TOKENS = 16
+"""Prompts of records that say only "short"."""
+SMALL_CLASS = 5
+"""Classes and groups with fewer comparisons are printed but do not count."""
+
+
+class Record(BaseModel):
+    """One published measurement and its conditions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    id: str
+    source: str
+    source_url: str
+    date: str
+    runtime: str
+    model: str
+    quant: str
+    kv_dtype: str | None
+    batch: int = Field(gt=0)
+    prompt: int | None
+    depth: int
+    output: int
+    prefill_tok_s: float | None
+    decode_tok_s: float | None
+    decode_is: Literal["per_stream", "aggregate"] | None
+    decode_basis: Literal["pure_decode", "e2e", "window", "unknown"] | None
+    bench: Literal["llama-bench", "llama-batched-bench", "server"]
+    set: dict[str, str | int] = {}
+
+
+class _RecordFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schema_: Literal["sparksim.measurements/1"] = Field(alias="schema")
+    sources: dict[str, str]
+    records: tuple[Record, ...]
+
+
+class _Target(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    error: float = Field(gt=0)
+    bias: float = Field(gt=0)
+
+
+class _Targets(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    decode: _Target
+    prefill: _Target
+    group: float = Field(gt=0)
+    least_records: int = Field(gt=0)
+
+
+class _TargetFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schema_: Literal["sparksim.targets/1"] = Field(alias="schema")
+    inference: _Targets
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One comparison; rates in tokens per second of all sequences together."""
+
+    record: Record
+    phase: str
+    measured: float
+    predicted: float
+
+    @property
+    def error(self) -> float:
+        """predicted / measured - 1."""
+        return self.predicted / self.measured - 1.0
+
+    @property
+    def label(self) -> str:
+        """The class it counts in: runtime, model, quantisation, phase."""
+        return f"{self.record.runtime} {self.record.model} {self.record.quant} {self.phase}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Errors of a set of rows."""
+
+    count: int
+    error: float
+    bias: float
+    worst: float
+
+
+Predict = Callable[..., Any]
+
+
+def load_records() -> tuple[Record, ...]:
+    """The measurements that ship with the project."""
+    return validate_model(_RecordFile, load_yaml(find("measurements", "inference"))).records
+
+
+def validate_inference(
+    predict: Predict, *, runtime: str | None = None, family: str | None = None, records: tuple[Record, ...] | None = None
+) -> Report:
+    """Compare every record in the quantity it measured. `predict`: `sim.run`."""
+    chosen = [
+        r
+        for r in (load_records() if records is None else records)
+        if (runtime is None or r.runtime.startswith(runtime)) and (family is None or r.model.startswith(family))
+    ]
+    rows = [row for record in chosen for row in compare(record, predict)]
+    return Report(tuple(rows), len(chosen), is_whole=runtime is None and family is None)
+
+
+def compare(record: Record, predict: Predict) -> list[Row]:
+    """At most two comparisons: prefill, and decode in the quantity measured."""
+    shared = {
+        "model": record.model,
+        "runtime": record.runtime,
+        "quant": record.quant,
+        "kv_dtype": record.kv_dtype,
+        "batch": record.batch,
+        "set": {f"runtime.{name}": str(value) for name, value in record.set.items()},
+    }
+    rows = []
+    if record.prefill_tok_s and record.prompt:
+        result = predict(**shared, prompt=record.prompt, depth=record.depth, output=0).rates()
+        rows.append(Row(record, "prefill", record.prefill_tok_s, result["prefill_tok_s"]))
+    if record.decode_tok_s and record.decode_basis in ("pure_decode", "e2e"):
+        measured = record.decode_tok_s * (record.batch if record.decode_is == "per_stream" else 1)
+        rows.append(Row(record, "decode", measured, _decode_rate(record, shared, predict)))
+    return rows
+
+
+def _decode_rate(record: Record, shared: Mapping[str, Any], predict: Predict) -> float:
+    if record.decode_basis == "e2e":
+        prompt = record.prompt or UNSTATED_PROMPT_TOKENS
+        rates = predict(**shared, prompt=prompt, depth=record.depth, output=record.output).rates()
+        return float(record.batch * record.output / rates["e2e_s"])
+    depth = record.depth if record.bench == "llama-bench" else record.depth + (record.prompt or 0)
+    rates = predict(**shared, prompt=0, depth=depth, output=max(2, record.output)).rates()
+    return float(rates["decode_tok_s"])
+
+
+def figures(rows: list[Row]) -> Figures:
+    """Mean absolute error, mean error and the worst of `rows`."""
+    errors = [row.error for row in rows]
+    return Figures(len(errors), mean(map(abs, errors)), mean(errors), max(errors, key=abs))
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All comparisons. `is_whole`: no record was left out by a filter, so counts must reach their target."""
+
+    rows: tuple[Row, ...]
+    records: int
+    is_whole: bool = True
+
+    def classes(self) -> dict[str, Figures]:
+        """By runtime, model, quantisation and phase."""
+        return self._grouped(lambda row: row.label)
+
+    def groups(self) -> dict[str, Figures]:
+        """By model, batch and phase."""
+        return self._grouped(lambda row: f"{row.record.model} batch {row.record.batch} {row.phase}")
+
+    def _grouped(self, key: Callable[[Row], str]) -> dict[str, Figures]:
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in self.rows:
+            found[key(row)].append(row)
+        return {name: figures(rows) for name, rows in sorted(found.items())}
+
+    def headline(self, phase: str) -> Figures | None:
+        """Means over the classes of a phase that have enough rows."""
+        counted = [f for name, f in self.classes().items() if name.endswith(phase) and f.count >= SMALL_CLASS]
+        if not counted:
+            return None
+        worst = max((f.worst for f in counted), key=abs)
+        return Figures(sum(f.count for f in counted), mean(f.error for f in counted), mean(f.bias for f in counted), worst)
+
+    def broken_targets(self) -> list[str]:
+        """Every target that does not hold, in a sentence each."""
+        targets = validate_model(_TargetFile, load_yaml(find("measurements", "targets"))).inference
+        broken = [] if self.rows else ["no record was compared"]
+        if self.is_whole and self.records < targets.least_records:
+            broken.append(f"{self.records} records, target {targets.least_records}")
+        for phase, target in (("decode", targets.decode), ("prefill", targets.prefill)):
+            found = self.headline(phase)
+            if found is None:
+                continue
+            if found.error > target.error:
+                broken.append(f"{phase} error {found.error:.1%}, target {target.error:.0%}")
+            if abs(found.bias) > target.bias:
+                broken.append(f"{phase} bias {found.bias:+.1%}, target {target.bias:.0%}")
+        for name, group in self.groups().items():
+            if group.count >= SMALL_CLASS and abs(group.bias) > targets.group:
+                broken.append(f"{name}: {group.count} rows off by {group.bias:+.1%}, target {targets.group:.0%}")
+        return broken
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for --json."""
+
+        def plain(f: Figures) -> dict[str, float]:
+            return {"count": f.count, "error": f.error, "bias": f.bias, "worst": f.worst}
+
+        heads = {phase: plain(f) for phase in ("decode", "prefill") if (f := self.headline(phase))}
+        return {
+            "schema": "sparksim.validation/1",
+            "records": self.records,
+            "comparisons": len(self.rows),
+            "headline": heads,
+            "classes": {name: plain(f) for name, f in self.classes().items()},
+            "groups": {name: plain(f) for name, f in self.groups().items()},
+            "rows": [
+                {"id": r.record.id, "phase": r.phase, "measured": r.measured, "predicted": r.predicted, "error": r.error}
+                for r in self.rows
+            ],
+            "broken": self.broken_targets(),
+        }
+
+    def to_text(self, *, rows: bool = False) -> str:
+        """Tables for a person."""
+        lines = [f"{self.records} records, {len(self.rows)} comparisons; error = predicted / measured - 1"]
+        for title, table in (("class", self.classes()), ("model and batch", self.groups())):
+            lines.append(f"\n{title:<52}{'n':>4}{'error':>9}{'bias':>9}{'worst':>9}")
+            lines += [_line(name, f) for name, f in table.items()]
+        lines.append("\nmeans over classes of five or more")
+        lines += [_line(phase, f) for phase in ("decode", "prefill") if (f := self.headline(phase))]
+        shown = sorted(self.rows, key=lambda r: -abs(r.error))[: None if rows else 10]
+        lines.append("\nevery comparison, worst first" if rows else "\nten worst")
+        lines += [
+            f"{r.record.id[:60]:<62}{r.phase:<8}{r.measured:>9.1f}{r.predicted:>9.1f}{r.error:>+9.1%}" for r in shown
+        ]
+        return "\n".join(lines)
+
+    def to_markdown(self) -> str:
+        """The table of the README."""
+        lines = ["| runtime, model, quantisation, phase | n | error | bias | worst |", "| --- | --: | --: | --: | --: |"]
+        lines += [f"| {n} | {f.count} | {f.error:.1%} | {f.bias:+.1%} | {f.worst:+.1%} |" for n, f in self.classes().items()]
+        for phase in ("decode", "prefill"):
+            if f := self.headline(phase):
+                lines.append(f"| **{phase}, mean over classes** | {f.count} | **{f.error:.1%}** | **{f.bias:+.1%}** | {f.worst:+.1%} |")
+        return "\n".join(lines)
+
+
+def _line(name: str, f: Figures) -> str:
+    mark = "" if f.count >= SMALL_CLASS else "  (too few to count)"
+    return f"{name:<52}{f.count:>4}{f.error:>9.1%}{f.bias:>+9.1%}{f.worst:>+9.1%}{mark}"
