@@ -11,18 +11,29 @@ from sim.hwspec import load_hardware as _load_hardware
 from sim.result.run_result import RunResult
 from sim.system.arguments import RunArguments, split_overrides
 from sim.system.prediction import predict, replay
-from sim.workload.hf_config import load_model as load_model
-from sim.workload.runtime_file import load_runtime as load_runtime
 
 Overrides = Mapping[str, object] | Iterable[str]
 
 
 def run(
-    *, model: str | None = None, runtime: str | None = None, hardware: str | HardwareSpec = "dgx-spark", quant: str | None = None,
-    kv_dtype: str | None = None, batch: int = 1, prompt: int = 2048, depth: int = 0, output: int = 128,
-    set: Overrides = (), spec_dirs: Sequence[str | Path] = (), cache: str | Path | None = None, seed: int = 0,
-    file: str | Path | None = None, is_full: bool = False, progress: Callable[[str], None] | None = None,
-) -> RunResult:  # fmt: skip
+    *,
+    model: str | None = None,
+    runtime: str | None = None,
+    hardware: str | HardwareSpec = "dgx-spark",
+    quant: str | None = None,
+    kv_dtype: str | None = None,
+    batch: int = 1,
+    prompt: int = 2048,
+    depth: int = 0,
+    output: int = 128,
+    set: Overrides = (),
+    spec_dirs: Sequence[str | Path] = (),
+    cache: str | Path | None = None,
+    seed: int = 0,
+    file: str | Path | None = None,
+    is_full: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> RunResult:
     """Predict one run: `batch` sequences with `depth` tokens cached each process `prompt` tokens and generate `output`.
 
     `file`: an op trace (`sparksim.ops/1`) to replay instead of a model. `set`: overrides, "PATH=VALUE" texts or a

@@ -1,16 +1,17 @@
-"""The command `sparksim`: one file per verb. stdout is the result, stderr is talk; only here does anything print or exit."""
+"""The command `sparksim`: one file per verb. stdout is the result, stderr is talk; nothing else prints or exits."""
 
 from __future__ import annotations
 
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 from sim.cli import check, lookup, run, validate
 from sim.cli.parser import Parser, error_object
 from sim.errors import SimError
 
-VERBS = {
+VERBS: dict[str, Any] = {
     "run": run,
     "list": lookup.LIST,
     "show": lookup.SHOW,
@@ -21,7 +22,7 @@ VERBS = {
 """Every verb: something with `add_arguments(parser)` and `execute(arguments) -> exit code`."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one return per exit code
     """Run the command; the exit code (0 done, 2 bad input, 3 the answer is no, 4 a law broken, 1 a bug of ours)."""
     words = list(sys.argv[1:] if argv is None else argv)
     wants_json = "--json" in words
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.verb is None:
             parser.print_help()
             return 2
-        return VERBS[arguments.verb].execute(arguments)
+        return int(VERBS[arguments.verb].execute(arguments))
     except SimError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from sim.errors import InputError, Problem, SimError, SpecError
@@ -52,7 +53,7 @@ def check_file(path: Path) -> str:
         return "op trace"
     data = load_file(path).data
     schema = str(data.get("schema", "")) if isinstance(data, dict) else ""
-    readers = {
+    readers: dict[str, tuple[str, Callable[[], object]]] = {
         "sparksim.hardware/1": ("hardware", lambda: load_hardware(path, spec_types())),
         "sparksim.runtime/1": ("runtime", lambda: load_runtime(str(path))),
         "sparksim.ops/1": ("op trace", lambda: read_ops(path)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from types import SimpleNamespace
 
 KINDS = (
@@ -54,9 +55,14 @@ def _show(arguments: argparse.Namespace) -> int:
     from sim.system.catalogue import describe  # noqa: PLC0415 - loaded only for this verb
 
     text = describe(
-        arguments.kind, arguments.name, tuple(arguments.spec_dir), as_yaml=arguments.yaml, sources=arguments.sources,
-        graph=arguments.graph, as_json=arguments.json,
-    )  # fmt: skip
+        arguments.kind,
+        arguments.name,
+        tuple(arguments.spec_dir),
+        as_yaml=arguments.yaml,
+        sources=arguments.sources,
+        graph=arguments.graph,
+        as_json=arguments.json,
+    )
     print(text.rstrip("\n"))
     return 0
 
@@ -73,7 +79,12 @@ def _schema(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _verb(add, execute, help_text: str, example: str) -> SimpleNamespace:  # type: ignore[no-untyped-def]
+def _verb(
+    add: Callable[[argparse.ArgumentParser], None],
+    execute: Callable[[argparse.Namespace], int],
+    help_text: str,
+    example: str,
+) -> SimpleNamespace:
     return SimpleNamespace(
         add_arguments=add, execute=execute, HELP=help_text, EXAMPLE=f"example:\n  sparksim {example}"
     )

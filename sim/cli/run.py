@@ -47,9 +47,14 @@ def execute(arguments: argparse.Namespace) -> int:
         _plug_in(plugin)
     values = _scenario(arguments)
     result = api.run(
-        **values, set=arguments.set, spec_dirs=tuple(arguments.spec_dir), cache=arguments.cache, seed=arguments.seed,
-        is_full=arguments.full, progress=_progress(arguments),
-    )  # fmt: skip
+        **values,
+        set=arguments.set,
+        spec_dirs=tuple(arguments.spec_dir),
+        cache=arguments.cache,
+        seed=arguments.seed,
+        is_full=arguments.full,
+        progress=_progress(arguments),
+    )
     if not arguments.quiet:
         for warning in result.identity.warnings:
             print(f"note: {warning}", file=sys.stderr)

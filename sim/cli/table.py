@@ -6,10 +6,21 @@ from sim.result.run_result import RunResult
 from sim.units import format_quantity
 
 WORDS = {
-    "dram": "LPDDR5X", "l2": "L2", "translation": "address translation", "c2c": "the die-to-die link", "pcie": "PCI Express", "nic": "the NIC",
-    "tensor": "tensor cores", "cuda": "CUDA cores", "wave_tail": "wave tails", "pipeline_fill": "pipelines filling",
-    "dependency": "latency and kernel boundaries", "launch": "launches", "step": "host work between steps", "nvme": "the SSD",
-}  # fmt: skip
+    "dram": "LPDDR5X",
+    "l2": "L2",
+    "translation": "address translation",
+    "c2c": "the die-to-die link",
+    "pcie": "PCI Express",
+    "nic": "the NIC",
+    "tensor": "tensor cores",
+    "cuda": "CUDA cores",
+    "wave_tail": "wave tails",
+    "pipeline_fill": "pipelines filling",
+    "dependency": "latency and kernel boundaries",
+    "launch": "launches",
+    "step": "host work between steps",
+    "nvme": "the SSD",
+}
 
 
 def print_result(result: RunResult) -> None:
@@ -23,8 +34,10 @@ def print_result(result: RunResult) -> None:
     _print_rates(summary)
     memory = result.memory
     if memory:
-        print(f"  memory      {memory.needed_bytes / 1e9:8.1f} GB of {memory.available_bytes / 1e9:.1f} GB available"
-              f" (weights {memory.weights_bytes / 1e9:.1f}, KV {memory.kv_cache_bytes / 1e9:.1f})")  # fmt: skip
+        print(
+            f"  memory      {memory.needed_bytes / 1e9:8.1f} GB of {memory.available_bytes / 1e9:.1f} GB available"
+            f" (weights {memory.weights_bytes / 1e9:.1f}, KV {memory.kv_cache_bytes / 1e9:.1f})"
+        )
         if not memory.fits:
             print(f"Does not fit: {memory.short_bytes / 1e9:.1f} GB short. Would fit: {memory.would_fit}.")
     for name, phase in summary["phases"].items():
@@ -33,9 +46,12 @@ def print_result(result: RunResult) -> None:
 
 def _print_rates(summary: dict) -> None:  # type: ignore[type-arg]
     lines = (
-        ("prefill", "prefill_tok_s", "tok/s"), ("ttft", "ttft_s", "s"), ("decode", "decode_tok_s", "tok/s"), ("tpot", "tpot_s", "s"),
+        ("prefill", "prefill_tok_s", "tok/s"),
+        ("ttft", "ttft_s", "s"),
+        ("decode", "decode_tok_s", "tok/s"),
+        ("tpot", "tpot_s", "s"),
         ("e2e", "e2e_s", "s"),
-    )  # fmt: skip
+    )
     for label, key, unit in lines:
         value = summary[key]
         if value is not None:

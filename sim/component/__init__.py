@@ -18,6 +18,8 @@ from sim.component.system_cache import SystemCache
 from sim.component.tlb import Tlb
 from sim.hwspec import ComponentSpec
 
+__all__ = ["COMPONENTS", "Component", "spec_types"]
+
 COMPONENTS: dict[str, type[Component]] = {
     "c2c": C2c,
     "cpu_cluster": CpuCluster,

@@ -8,16 +8,29 @@ Servers' counters and the slots' cause accounts advance with the clock, so that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from sim.component.kernel_run import KernelRun
-    from sim.component.sm import Slot, Sm
+from sim.component.sm import Slot, Sm
+from sim.component.transfer import Hop
+from sim.cost.program import Kernel
+from sim.engine import Engine, FairServer
 
 STEP_TOLERANCE = 2e-4
 VISIT_TOLERANCE = 4e-3
 VISIT_WINDOWS = (1, 2, 3, 4)
 LONGEST_SEARCH_VISITS = 12
+
+
+class Run(Protocol):
+    """What folding reads and advances of a kernel while it runs."""
+
+    kernel: Kernel
+    engine: Engine
+    sms: list[Sm]
+    slots: list[Slot]
+    leader: Slot
+    hops: tuple[Hop, ...]
+    servers: list[FairServer]
 
 
 class NoFold:
@@ -33,12 +46,13 @@ class NoFold:
 class Fold(NoFold):
     """Watches the leader (first slot of the first class) and warps when the state repeats."""
 
-    def __init__(self, run: KernelRun) -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
         self._steps: list[_Mark] = []
         self._visits: list[_Mark] = []
 
     def step_done(self, slot: Slot) -> None:
+        """Skip K-steps when the leader's last windows repeat."""
         run = self._run
         if slot is not run.leader:
             return
@@ -67,6 +81,7 @@ class Fold(NoFold):
             marks.clear()
 
     def visit_done(self, slot: Slot) -> None:
+        """Skip tiles when the leader's last windows repeat, or after a long search by their mean."""
         run = self._run
         if slot is not run.leader:
             return
@@ -74,7 +89,8 @@ class Fold(NoFold):
         marks = self._visits
         marks.append(_Mark(run, by_visit=True))
         for window in VISIT_WINDOWS:
-            if len(marks) > 2 * window and _repeats(run, marks[-1 - 2 * window], marks[-1 - window], marks[-1], VISIT_TOLERANCE
+            if len(marks) > 2 * window and _repeats(
+                run, marks[-1 - 2 * window], marks[-1 - window], marks[-1], VISIT_TOLERANCE
             ):
                 self._skip_visits(marks[-1 - window], marks[-1])
                 return
@@ -115,7 +131,7 @@ class _Mark:
 
     __slots__ = ("busy", "causes", "clock", "done", "moved", "served")
 
-    def __init__(self, run: KernelRun, *, by_visit: bool) -> None:
+    def __init__(self, run: Run, *, by_visit: bool) -> None:
         self.clock = run.engine.now
         self.done = [slot.done_visits if by_visit else slot.done_steps for slot in run.slots]
         self.served = [server.served for server in run.servers]
@@ -123,20 +139,23 @@ class _Mark:
         self.moved = [dict(hop.moved) for hop in run.hops]
         self.causes = [dict(slot.causes) for slot in run.slots]
 
-    def backlog(self, run: KernelRun, before: _Mark) -> float:
+    def backlog(self, run: Run, before: _Mark) -> float:
         """Work asked of the busiest hop since `before`, over the time since: above 1 its queues grow."""
         elapsed = (self.clock - before.clock) / 1e12
         if elapsed <= 0:
             return 0.0
-        return max(
-            hop.load({access: n_bytes - then[access] for access, n_bytes in now.items()})
-            for hop, now, then in zip(run.hops, self.moved, before.moved, strict=True)
-        ) / elapsed
+        return (
+            max(
+                hop.load({access: n_bytes - then[access] for access, n_bytes in now.items()})
+                for hop, now, then in zip(run.hops, self.moved, before.moved, strict=True)
+            )
+            / elapsed
+        )
 
-    def advance(self, run: KernelRun, before: _Mark, windows: int, asked: dict[str, float] | None = None) -> None:
+    def advance(self, run: Run, before: _Mark, windows: int, asked: dict[str, float] | None = None) -> None:
         """Let the interval `before`..`self` happen `windows` more times.
 
-        `asked`: the L2 bytes that the skipped tiles ask for; what is in flight at the window's edges is evened out to it.
+        `asked`: the L2 bytes that the skipped tiles ask for; what is in flight at the window's edges is evened out.
         """
         scale = {"read": 1.0, "random": 1.0, "write": 1.0}
         for access, n_bytes in (asked or {}).items():
@@ -157,7 +176,7 @@ class _Mark:
                 slot.causes[cause] += round(windows * (spent - spent_then.get(cause, 0)) * pace)
 
 
-def _repeats(run: KernelRun, first: _Mark, middle: _Mark, last: _Mark, tolerance: float) -> bool:
+def _repeats(run: Run, first: _Mark, middle: _Mark, last: _Mark, tolerance: float) -> bool:
     """Whether the last window is a copy of the one before: time, progress of every slot, bytes of every server."""
     if [m - f for f, m in zip(first.done, middle.done, strict=True)] != [
         z - m for m, z in zip(middle.done, last.done, strict=True)

@@ -37,7 +37,7 @@ class SmClass:
 
 
 def occupancy(kernel: Kernel, limits: SmLimits) -> int:
-    """CTAs of `kernel` that one SM holds at once; at least 1 (a kernel that does not fit would not have been chosen)."""
+    """CTAs of `kernel` that one SM holds at once; at least 1 (what does not fit would not be chosen)."""
     bounds = [kernel.ctas_per_sm or limits.ctas, limits.threads // max(1, kernel.threads)]
     if kernel.shared_bytes:
         bounds.append(limits.shared_bytes // kernel.shared_bytes)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sim.component.fold import Fold, NoFold
 from sim.component.grid import SmClass, deal, occupancy, tile_of
 from sim.component.panel_cache import PanelCache
 from sim.component.profile import CUDA_UNITS, Device, Profile
-from sim.component.sm import Cycles, Slot, Sm
+from sim.component.sm import Cycles, Parts, Slot, Sm, Watcher
 from sim.component.transfer import Hop, Requester
-from sim.engine import Behaviour, Engine
-
-if TYPE_CHECKING:
-    from sim.cost.program import Kernel
+from sim.cost.program import Kernel
+from sim.engine import Behaviour, Engine, FairServer
 
 
 class KernelRun:
@@ -37,15 +33,15 @@ class KernelRun:
         self.sms = [Sm(engine, self, sm_class, self.slots_per_sm) for sm_class in classes]
         self.slots: list[Slot] = [slot for sm in self.sms for slot in sm.slots]
         self.leader = self.slots[0]
-        self.hops = (device.l2, *device.memory_path)
-        self.servers = [server for hop in self.hops for server in hop.servers()]
-        self.fold: NoFold = NoFold() if is_full else Fold(self)
+        self.hops: tuple[Hop, ...] = (device.l2, *device.memory_path)
+        self.servers: list[FairServer] = [server for hop in self.hops for server in hop.servers()]
+        self.fold: Watcher = NoFold() if is_full else Fold(self)
 
-    def parts_of(self, sm: Sm, k: int, steps: int) -> list[tuple[Hop, float, str]]:
+    def parts_of(self, sm: Sm, k: int, steps: int) -> Parts:
         """What the k-th tile of `sm` fetches per K-step, by hop: all from L2, what L2 misses from memory too."""
         missing, asked = self._wave(k, steps)
         device, weight = self.device, sm.weight
-        parts: list[tuple[Hop, float, str]] = [(device.l2, self.kernel.step_bytes * weight, "read")]
+        parts: Parts = [(device.l2, self.kernel.step_bytes * weight, "read")]
         share = weight / asked
         for access in ("read", "random"):
             n_bytes = share * sum(
@@ -65,7 +61,7 @@ class KernelRun:
             known = self._waves[k] = (tuple(missing), float(len(members)))
         return known
 
-    def store_parts(self, weight: int, steps: int) -> list[tuple[Hop, float, str]]:
+    def store_parts(self, weight: int, steps: int) -> Parts:
         """What the epilogue of a CTA that did `steps` K-steps of a tile writes to L2, for `weight` CTAs."""
         kernel = self.kernel
         share = steps / kernel.n_steps if kernel.schedule == "persistent" else 1.0

@@ -1,8 +1,8 @@
 """L2 as a cache over operand panels, with random replacement in expectation.
 
 The unit is a segment of a panel (a K-range of a row of tiles). A line survives the insertion of `x` bytes into a full
-cache of capacity C with probability exp(-x / C), so what is left of a segment depends only on how much was brought in
-since it was last touched: a working set that fits hits, a streamed one misses, and one a little too large misses in part
+cache of capacity C with probability exp(-x / C), so what is left of a segment depends only on how much came in
+since it was last touched: a working set that fits hits, a streamed one misses, one a little too large misses in part
 (a strict LRU would drop from all to nothing there, which measured kernels do not do).
 """
 
@@ -44,10 +44,8 @@ class PanelCache:
         """The share of the segment that has to be fetched from memory; it is all there afterwards."""
         evicted = max(0.0, self._inserted - self._capacity)
         last = self._evicted_at.get(key)
-        if last is None:
-            missed = 0.0 if operand.is_resident else 1.0
-        else:
-            missed = 1.0 - exp((last - evicted) / self._capacity)
+        first = 0.0 if operand.is_resident else 1.0
+        missed = first if last is None else 1.0 - exp((last - evicted) / self._capacity)
         self._inserted += missed * size
         self._evicted_at[key] = max(0.0, self._inserted - self._capacity)
         return missed

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from sim.component.transfer import Fetch, Requester
+from sim.component.grid import SmClass
+from sim.component.transfer import Fetch, Hop, Requester
+from sim.cost.program import Kernel
 from sim.engine import Behaviour, Engine, FifoServer
 
-if TYPE_CHECKING:
-    from sim.component.grid import SmClass
-    from sim.component.kernel_run import KernelRun
+Parts = list[tuple[Hop, float, str]]
+"""What a fetch or store moves: (hop, bytes, access)."""
 
 
 @dataclass(slots=True)
@@ -51,10 +52,40 @@ class Slot:
             self.causes[cause] = self.causes.get(cause, 0) + duration_ps
 
 
+class Watcher(Protocol):
+    """Told of every step and tile that a slot finishes; may advance the run (see `fold.py`)."""
+
+    def step_done(self, slot: Slot) -> None:
+        """A slot finished a K-step."""
+
+    def visit_done(self, slot: Slot) -> None:
+        """A slot finished a tile."""
+
+
+class Run(Protocol):
+    """What an SM needs to know of the kernel it works on."""
+
+    kernel: Kernel
+    cycles: Cycles
+    cuda_units: frozenset[str]
+    hit_latency_ps: int
+    miss_latency_ps: int
+    fold: Watcher
+
+    def parts_of(self, sm: Sm, k: int, steps: int) -> Parts:
+        """What the k-th tile of `sm`, `steps` K-steps long, fetches per step."""
+
+    def store_parts(self, weight: int, steps: int) -> Parts:
+        """What the epilogue of `weight` CTAs of `steps` K-steps stores."""
+
+    def take_walk(self, slot: Slot) -> int:
+        """Extra latency of this fetch from address translation, ps."""
+
+
 class Sm:
     """The representative of one class of SMs."""
 
-    def __init__(self, engine: Engine, run: KernelRun, sm_class: SmClass, slots: int) -> None:
+    def __init__(self, engine: Engine, run: Run, sm_class: SmClass, slots: int) -> None:
         self.sm_class = sm_class
         self.weight = sm_class.count
         self.next_visit = 0
@@ -114,7 +145,7 @@ class Sm:
         slot.done_visits += 1
         run.fold.visit_done(slot)
 
-    def _issue(self, slot: Slot, requester: Requester, parts: list, run: KernelRun) -> None:  # type: ignore[type-arg]
+    def _issue(self, slot: Slot, requester: Requester, parts: Parts, run: Run) -> None:
         slot.issued += 1
         is_cold = run.take_walk(slot)
         latency_ps = run.miss_latency_ps if len(parts) > 1 else run.hit_latency_ps

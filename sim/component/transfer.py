@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sim.engine import Engine, Event, FairServer, Flow
 
@@ -99,5 +100,5 @@ class Requester:
             if flow is None:
                 flow = self._flows[id(server)] = Flow(server)
             cause = hop.cause
-            flow.submit(hop.take(n_bytes, access), weight, lambda s=server, c=cause: fetch.part_done(engine, c, s))
+            flow.submit(hop.take(n_bytes, access), weight, partial(fetch.part_done, engine, cause, server))
         return fetch

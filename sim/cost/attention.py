@@ -57,13 +57,25 @@ def prefill_kernel(
         Operand("kv", kv_step * sum(lengths) / (sum(steps) * rule.tile_n), "b", shared_by=head_groups // op.kv_heads),
     )
     return Kernel(
-        name=name, tiles=tiles, n_steps=max(1, round(mean_steps)), grid=Grid(n_q), operands=operands, work=_work(op, rule, rows),
-        stages=rule.stages, schedule="persistent" if rule.schedule == "persistent" else "tiles",
-        kinds=() if is_uniform else _kinds(steps, head_groups * op.batch), store_bytes=query_bytes / tiles,
-        threads=rule.threads, shared_bytes=_shared(op, rule, kv, rows), registers=rule.registers,
-        prologue_cycles=rule.prologue_cycles, step_cycles=rule.step_cycles, tile=(rows, rule.tile_n, op.head_dim),
-        mma=rule.unit, flops=flops(op),
-    )  # fmt: skip
+        name=name,
+        tiles=tiles,
+        n_steps=max(1, round(mean_steps)),
+        grid=Grid(n_q),
+        operands=operands,
+        work=_work(op, rule, rows),
+        stages=rule.stages,
+        schedule="persistent" if rule.schedule == "persistent" else "tiles",
+        kinds=() if is_uniform else _kinds(steps, head_groups * op.batch),
+        store_bytes=query_bytes / tiles,
+        threads=rule.threads,
+        shared_bytes=_shared(op, rule, kv, rows),
+        registers=rule.registers,
+        prologue_cycles=rule.prologue_cycles,
+        step_cycles=rule.step_cycles,
+        tile=(rows, rule.tile_n, op.head_dim),
+        mma=rule.unit,
+        flops=flops(op),
+    )
 
 
 def decode_kernel(
@@ -85,11 +97,24 @@ def decode_kernel(
     rows = min(rule.tile_m, key=lambda r: (ceil(packed / r), r))
     stored = query_bytes if split == 1 else packed * (op.head_dim + 2) * 4.0
     return Kernel(
-        name=name, tiles=units * split, n_steps=steps, grid=Grid(1, 1, split), operands=operands, work=_work(op, rule, rows),
-        stages=rule.stages, store_bytes=stored, threads=rule.threads, shared_bytes=_shared(op, rule, kv, rows),
-        registers=rule.registers, prologue_cycles=rule.prologue_cycles, step_cycles=rule.step_cycles,
-        tile=(rows, rule.tile_n, op.head_dim), split_k=split, mma=rule.unit, flops=flops(op),
-    )  # fmt: skip
+        name=name,
+        tiles=units * split,
+        n_steps=steps,
+        grid=Grid(1, 1, split),
+        operands=operands,
+        work=_work(op, rule, rows),
+        stages=rule.stages,
+        store_bytes=stored,
+        threads=rule.threads,
+        shared_bytes=_shared(op, rule, kv, rows),
+        registers=rule.registers,
+        prologue_cycles=rule.prologue_cycles,
+        step_cycles=rule.step_cycles,
+        tile=(rows, rule.tile_n, op.head_dim),
+        split_k=split,
+        mma=rule.unit,
+        flops=flops(op),
+    )
 
 
 def _keys_seen(op: Attention, first_query: int, end_query: int) -> int:

@@ -19,25 +19,42 @@ def streaming_kernel(op: Elementwise, name: str, bits: float, *, inputs_resident
     """One pass over the elements; a reduction takes a CTA per row, anything else a CTA per 8 KiB."""
     read = float(op.read_bytes if op.read_bytes is not None else op.elements * op.reads * bits / 8)
     write = float(op.write_bytes if op.write_bytes is not None else op.elements * op.writes * bits / 8)
-    if op.rows:
-        tiles = op.rows
-    else:
-        tiles = max(1, ceil(max(read, write) / (THREADS * BYTES_PER_THREAD)))
+    tiles = op.rows or max(1, ceil(max(read, write) / (THREADS * BYTES_PER_THREAD)))
     resident = inputs_resident and not op.is_cold
     return Kernel(
-        name=name, tiles=tiles, n_steps=1, grid=Grid(tiles), operands=(Operand("inputs", read / tiles, "m", resident),),
-        work=(Work("fp32", op.elements * op.flops_per_element / tiles),), stages=1, store_bytes=write / tiles, threads=THREADS,
-        registers=32, prologue_cycles=PROLOGUE_CYCLES, step_cycles=NORM_SYNC_CYCLES if op.rows else 0, tile=(op.elements,), mma="fp32",
+        name=name,
+        tiles=tiles,
+        n_steps=1,
+        grid=Grid(tiles),
+        operands=(Operand("inputs", read / tiles, "m", resident),),
+        work=(Work("fp32", op.elements * op.flops_per_element / tiles),),
+        stages=1,
+        store_bytes=write / tiles,
+        threads=THREADS,
+        registers=32,
+        prologue_cycles=PROLOGUE_CYCLES,
+        step_cycles=NORM_SYNC_CYCLES if op.rows else 0,
+        tile=(op.elements,),
+        mma="fp32",
         flops=op.elements * op.flops_per_element,
-    )  # fmt: skip
+    )
 
 
 def custom_kernel(op: Custom, name: str, *, inputs_resident: bool) -> Kernel:
     """A kernel known by its totals, spread evenly over its CTAs in steps of 16 KiB."""
     steps = max(1, ceil(op.read_bytes / op.ctas / 16384))
     return Kernel(
-        name=name, tiles=op.ctas, n_steps=steps, grid=Grid(op.ctas),
+        name=name,
+        tiles=op.ctas,
+        n_steps=steps,
+        grid=Grid(op.ctas),
         operands=(Operand("inputs", op.read_bytes / (op.ctas * steps), "m", inputs_resident),),
-        work=(Work(op.unit, op.flops / (op.ctas * steps)),), stages=3, store_bytes=op.write_bytes / op.ctas, threads=THREADS,
-        registers=64, tile=(op.ctas,), mma=op.unit, flops=op.flops,
-    )  # fmt: skip
+        work=(Work(op.unit, op.flops / (op.ctas * steps)),),
+        stages=3,
+        store_bytes=op.write_bytes / op.ctas,
+        threads=THREADS,
+        registers=64,
+        tile=(op.ctas,),
+        mma=op.unit,
+        flops=op.flops,
+    )

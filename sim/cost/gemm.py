@@ -59,9 +59,18 @@ def gemm_kernel(
         stored = split * op.m * op.n * 4.0
     grid = Grid(n_m, n_n, split, rule.swizzle if rule.swizzle > 1 else 0, rule.order)
     return _kernel(
-        name, rule, formats, tile=(rows, rule.tile_n, rule.tile_k), tiles=n_m * n_n * split, steps=per_split, grid=grid,
-        operands=operands, real_rows=op.m / n_m, store_bytes=stored / (n_m * n_n * split), flops=flops(op),
-    )  # fmt: skip
+        name,
+        rule,
+        formats,
+        tile=(rows, rule.tile_n, rule.tile_k),
+        tiles=n_m * n_n * split,
+        steps=per_split,
+        grid=grid,
+        operands=operands,
+        real_rows=op.m / n_m,
+        store_bytes=stored / (n_m * n_n * split),
+        flops=flops(op),
+    )
 
 
 def grouped_kernel(op: GroupedGemm, name: str, rule: KernelRule, formats: Formats, *, inputs_resident: bool) -> Kernel:
@@ -84,9 +93,18 @@ def grouped_kernel(op: GroupedGemm, name: str, rule: KernelRule, formats: Format
     grid = Grid(per_expert, n_n, order=rule.order)
     stored = rows_total * (op.n / 2 if op.is_gated else op.n) * formats.outputs.bits_per_weight / 8
     return _kernel(
-        name, rule, formats, tile=(rows, rule.tile_n, rule.tile_k), tiles=tiles, steps=steps, grid=grid,
-        operands=operands, real_rows=rows_total / routing.row_tiles, store_bytes=stored / tiles, flops=flops(op),
-    )  # fmt: skip
+        name,
+        rule,
+        formats,
+        tile=(rows, rule.tile_n, rule.tile_k),
+        tiles=tiles,
+        steps=steps,
+        grid=grid,
+        operands=operands,
+        real_rows=rows_total / routing.row_tiles,
+        store_bytes=stored / tiles,
+        flops=flops(op),
+    )
 
 
 def _stored(size: int, multiple: int) -> int:
@@ -102,9 +120,19 @@ def _splits(rule: KernelRule, tiles: int, steps: int, slots: int) -> int:
 
 
 def _kernel(
-    name: str, rule: KernelRule, formats: Formats, *, tile: tuple[int, int, int], tiles: int, steps: int,
-    grid: Grid, operands: tuple[Operand, ...], real_rows: float, store_bytes: float, flops: float,
-) -> Kernel:  # fmt: skip
+    name: str,
+    rule: KernelRule,
+    formats: Formats,
+    *,
+    tile: tuple[int, int, int],
+    tiles: int,
+    steps: int,
+    grid: Grid,
+    operands: tuple[Operand, ...],
+    real_rows: float,
+    store_bytes: float,
+    flops: float,
+) -> Kernel:
     rows, columns, depth = tile
     charged = rows if rule.is_padded else real_rows
     work = [Work(rule.unit, 2.0 * charged * columns * depth, rule.efficiency)]
@@ -119,8 +147,23 @@ def _kernel(
             / 8
         )
     return Kernel(
-        name=name, tiles=tiles, n_steps=steps, grid=grid, operands=operands, work=tuple(work), stages=rule.stages,
-        schedule="persistent" if rule.schedule == "persistent" else "tiles", ctas_per_sm=rule.ctas_per_sm, store_bytes=store_bytes, threads=rule.threads,
-        shared_bytes=shared, registers=rule.registers, prologue_cycles=rule.prologue_cycles, step_cycles=rule.step_cycles,
-        tile=tile, split_k=grid.splits, mma=rule.unit, flops=flops,
-    )  # fmt: skip
+        name=name,
+        tiles=tiles,
+        n_steps=steps,
+        grid=grid,
+        operands=operands,
+        work=tuple(work),
+        stages=rule.stages,
+        schedule="persistent" if rule.schedule == "persistent" else "tiles",
+        ctas_per_sm=rule.ctas_per_sm,
+        store_bytes=store_bytes,
+        threads=rule.threads,
+        shared_bytes=shared,
+        registers=rule.registers,
+        prologue_cycles=rule.prologue_cycles,
+        step_cycles=rule.step_cycles,
+        tile=tile,
+        split_k=grid.splits,
+        mma=rule.unit,
+        flops=flops,
+    )

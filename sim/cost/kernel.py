@@ -40,22 +40,12 @@ class Lowering:
         Raises:
             WorkloadError: the runtime has no kernel for this op, format and shape.
         """
+        dtype = op.kv_dtype if isinstance(op, Attention) else getattr(op, "dtype", "")
         try:
-            if isinstance(op, Gemm):
-                name = choose_kernel(self.runtime, "gemm", op.dtype, op.site, m=op.m, n=op.n, k=op.k)
-            elif isinstance(op, GroupedGemm):
-                name = choose_kernel(self.runtime, "grouped_gemm", op.dtype, op.site, m=op.tokens, n=op.n, k=op.k)
-            elif isinstance(op, Attention):
-                name = choose_kernel(
-                    self.runtime, "attention", op.kv_dtype, op.site, query=op.query, batch=op.batch, head_dim=op.head_dim,
-                    gqa=op.heads // op.kv_heads,
-                )  # fmt: skip
-            else:
-                raise LookupError
+            name = choose_kernel(self.runtime, op.kind, dtype, op.site, **_sizes(op))
         except LookupError as missing:
-            message = (
-                f"{self.runtime.name}@{self.runtime.version} has no kernel for op {op.id!r} ({op.kind}, {missing})"
-            )
+            version = f"{self.runtime.name}@{self.runtime.version}"
+            message = f"{version} has no kernel for op {op.id!r} ({op.kind}, {missing})"
             raise WorkloadError(Problem(message, code="no_kernel", hint="see `sparksim show runtimes NAME`")) from None
         return name, self.runtime.kernels[name]
 
@@ -112,3 +102,14 @@ class Lowering:
 
     def _formats(self, op: Gemm | GroupedGemm, rule: KernelRule) -> Formats:
         return Formats(self._format(op.dtype), self._format(rule.activation or op.inputs), self._format(op.outputs))
+
+
+def _sizes(op: Op) -> dict[str, int]:
+    """What a runtime looks at when it chooses a kernel."""
+    if isinstance(op, Gemm):
+        return {"m": op.m, "n": op.n, "k": op.k}
+    if isinstance(op, GroupedGemm):
+        return {"m": op.tokens, "n": op.n, "k": op.k}
+    if isinstance(op, Attention):
+        return {"query": op.query, "batch": op.batch, "head_dim": op.head_dim, "gqa": op.heads // op.kv_heads}
+    return {}

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The order in which tiles are walked: batches (experts, heads) outermost, then rows and columns, K-splits innermost.
+    """The order in which tiles are walked: batches (experts, heads) outermost, then rows and columns, then K-splits.
 
-    `order` says which of the two moves fastest: `m` (rows, inside groups of `group` rows of tiles: a swizzle) or `n`.
+    `order` says which of the two moves fastest: `m` (rows, inside groups of `group` rows: a swizzle) or `n`.
     """
 
     rows: int
@@ -67,7 +67,7 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a CTA computes in one K-step: `flops` on `unit` (a key of the GPU's `flop_per_clock_per_sm`) issued at `efficiency`."""
+    """What a CTA computes in one K-step: `flops` on `unit` (a key of the GPU's rates), issued at `efficiency`."""
 
     unit: str
     flops: float

@@ -5,7 +5,7 @@ Nothing else in the project imports simpy. Time is an `int` in picoseconds every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import simpy
@@ -57,9 +57,11 @@ class Engine:
 
     def call_after(self, delay_ps: int, action: Callable[[], None]) -> None:
         """Run `action` in `delay_ps`."""
-        Timeout(self._env, delay_ps).callbacks.append(lambda _event: action())  # type: ignore[union-attr]
+        callbacks = Timeout(self._env, delay_ps).callbacks
+        assert callbacks is not None  # None only once it has happened
+        callbacks.append(lambda _event: action())
 
-    def all_of(self, events: list[Event]) -> Event:
+    def all_of(self, events: Sequence[Event]) -> Event:
         """An event that happens when all of `events` have happened."""
         return self._env.all_of(events)
 
@@ -78,7 +80,7 @@ class Engine:
         step = self._env.step
         count = 0
         try:
-            while until.callbacks is not None:
+            while not until.processed:
                 step()
                 count += 1
         except EmptySchedule:
@@ -86,7 +88,7 @@ class Engine:
         finally:
             self.events += count
         if not until.ok:
-            raise until.value
+            raise until.value  # type: ignore[misc]  # a failed event's value is its exception
 
     def _deadlock(self) -> list[Problem]:
         waits = [

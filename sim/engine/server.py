@@ -24,9 +24,19 @@ class FairServer:
     """A server of `rate` units per second, shared equally among the requesters that have work in it."""
 
     __slots__ = (
-        "_armed_at", "_engine", "_heap", "_last", "_sequence", "_virtual", "_weight",
-        "busy_ps", "busy_since", "name", "rate_per_ps", "served",
-    )  # fmt: skip
+        "_armed_at",
+        "_engine",
+        "_heap",
+        "_last",
+        "_sequence",
+        "_virtual",
+        "_weight",
+        "busy_ps",
+        "busy_since",
+        "name",
+        "rate_per_ps",
+        "served",
+    )
 
     def __init__(self, engine: Engine, name: str, rate: float) -> None:
         if rate <= 0:

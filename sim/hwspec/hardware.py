@@ -69,13 +69,7 @@ class HardwareSpec:
             SpecError: no such field, or not such a value.
         """
         description, specs, warnings = apply(self.description, self.components, self.spec_types, path, value)
-        return _build(
-            description,
-            specs,
-            self.spec_types,
-            self.overrides | {path: value},
-            (*self.warnings, *warnings),
-        )
+        return _build(description, specs, self.spec_types, self.overrides | {path: value}, (*self.warnings, *warnings))
 
     def fields(self) -> list[FieldInfo]:
         """Every field with its value, unit, source and status, in the order of the components."""

@@ -94,8 +94,13 @@ def roofline(result: RunResult) -> Figure:
         axis.text(grid[-1], peak / 1e12, f" {unit}", va="center", fontsize=8)
     axis.plot(grid, [x * me.peak_bytes_per_s / 1e12 for x in grid], color="#666666", linewidth=0.8, linestyle=":")
     for marker, step in zip("os^v", _steps(result), strict=False):
-        points = [(op.flops / (op.dram_read_bytes + op.dram_write_bytes), op.flops / op.duration_ps, op) for op in step.ops
-                  if op.flops and op.dram_read_bytes + op.dram_write_bytes > 0 and op.wall_ps * op.repeat > 0.002 * step.duration_ps]  # fmt: skip
+        points = [
+            (op.flops / (op.dram_read_bytes + op.dram_write_bytes), op.flops / op.duration_ps, op)
+            for op in step.ops
+            if op.flops
+            and op.dram_read_bytes + op.dram_write_bytes > 0
+            and op.wall_ps * op.repeat > 0.002 * step.duration_ps
+        ]
         colours = [BOUND_COLOURS[CAUSES[max(op.causes, key=lambda c: op.causes[c])]] for _, _, op in points]
         axis.scatter(
             [x for x, _, _ in points],
@@ -128,9 +133,12 @@ def memory(result: RunResult) -> Figure:
         axis.text(0.5, 0.5, "an op trace has no memory account", ha="center")
         return fig
     parts = (
-        ("system", use.reserved_bytes, "#999999"), ("runtime", use.runtime_bytes, "#CC79A7"), ("weights", use.weights_bytes, "#0072B2"),
-        ("KV cache", use.kv_cache_bytes, "#E69F00"), ("activations", use.activation_bytes, "#009E73"),
-    )  # fmt: skip
+        ("system", use.reserved_bytes, "#999999"),
+        ("runtime", use.runtime_bytes, "#CC79A7"),
+        ("weights", use.weights_bytes, "#0072B2"),
+        ("KV cache", use.kv_cache_bytes, "#E69F00"),
+        ("activations", use.activation_bytes, "#009E73"),
+    )
     left = 0.0
     for name, size, colour in parts:
         axis.barh(0, size / 1e9, left=left, color=colour, label=f"{name} {size / 1e9:.1f} GB")

@@ -9,13 +9,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BOUND_COLOURS = {
-    "memory": "#0072B2", "link": "#56B4E9", "compute": "#D55E00", "latency": "#999999", "host": "#CC79A7", "storage": "#009E73",
-}  # fmt: skip
+    "memory": "#0072B2",
+    "link": "#56B4E9",
+    "compute": "#D55E00",
+    "latency": "#999999",
+    "host": "#CC79A7",
+    "storage": "#009E73",
+}
 """After Okabe and Ito."""
 SETTINGS = {
-    "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "sparksim", "svg.fonttype": "none",
-    "axes.titlesize": 11, "legend.frameon": False,
-}  # fmt: skip
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "sparksim",
+    "svg.fonttype": "none",
+    "axes.titlesize": 11,
+    "legend.frameon": False,
+}
 
 
 def figure(width: float = 7.0, height: float = 4.0) -> Figure:
@@ -23,7 +33,7 @@ def figure(width: float = 7.0, height: float = 4.0) -> Figure:
     import matplotlib as mpl
     from matplotlib.figure import Figure as MatplotlibFigure
 
-    mpl.rcParams.update(SETTINGS)
+    mpl.rcParams.update(SETTINGS)  # type: ignore[arg-type]
     return MatplotlibFigure(figsize=(width, height), layout="constrained")
 
 

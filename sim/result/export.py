@@ -11,19 +11,38 @@ import tempfile
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from sim.errors import InputError, Problem
-from sim.result.trace import CAUSES, StepTrace
+from sim.hwspec import HardwareSpec
+from sim.result.identity import Identity
+from sim.result.trace import CAUSES, StepTrace, Trace
+from sim.workload.graph import Workload
 from sim.workload.optrace import write_ops
 
-if TYPE_CHECKING:
-    from sim.result.run_result import RunResult
+
+class Result(Protocol):
+    """What is written of a run."""
+
+    @property
+    def identity(self) -> Identity: ...  # noqa: D102
+
+    @property
+    def trace(self) -> Trace | None: ...  # noqa: D102
+
+    @property
+    def workload(self) -> Workload: ...  # noqa: D102
+
+    @property
+    def hardware(self) -> HardwareSpec: ...  # noqa: D102
+
+    def summary(self) -> dict[str, Any]: ...  # noqa: D102
+
 
 SPAN_FIELDS = ("phase", "step", "component", "op", "block", "iteration", "cause", "bound", "start_ps", "end_ps")
 
 
-def write(result: RunResult, folder: Path, *, force: bool) -> list[Path]:
+def write(result: Result, folder: Path, *, force: bool) -> list[Path]:
     """Write everything into `folder`; the paths, sorted.
 
     Raises:
@@ -49,7 +68,7 @@ def write(result: RunResult, folder: Path, *, force: bool) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _fill(result: RunResult, folder: Path) -> None:
+def _fill(result: Result, folder: Path) -> None:
     _json(folder / "summary.json", result.summary())
     write_ops(result.workload, folder / "ops.jsonl")
     steps = result.trace.steps if result.trace else ()
@@ -98,13 +117,21 @@ def _timeline(steps: tuple[StepTrace, ...]) -> list[dict[str, Any]]:
                     {"ph": "M", "pid": pid, "tid": tid, "name": "thread_name", "args": {"name": span.component}}
                 )
             events.append(
-                {"ph": "X", "pid": pid, "tid": tid, "name": span.op, "cat": span.cause, "ts": span.start_ps / 1e6,
-                 "dur": (span.end_ps - span.start_ps) / 1e6, "args": {"cause": span.cause, "bound": CAUSES[span.cause]}}
-            )  # fmt: skip
+                {
+                    "ph": "X",
+                    "pid": pid,
+                    "tid": tid,
+                    "name": span.op,
+                    "cat": span.cause,
+                    "ts": span.start_ps / 1e6,
+                    "dur": (span.end_ps - span.start_ps) / 1e6,
+                    "args": {"cause": span.cause, "bound": CAUSES[span.cause]},
+                }
+            )
     return events
 
 
-def _manifest(result: RunResult) -> dict[str, Any]:
+def _manifest(result: Result) -> dict[str, Any]:
     me = result.identity
     return {
         "schema": "sparksim.manifest/1",

@@ -6,24 +6,23 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError, Problem
-from sim.result.trace import CAUSES
+from sim.result.memory import MemoryUse
+from sim.result.trace import CAUSES, Trace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sim.result.run_result import RunResult
 
-
-def frame(result: RunResult, what: str) -> pd.DataFrame:
+def frame(trace: Trace | None, memory: MemoryUse | None, what: str) -> pd.DataFrame:
     """`ops`: a row per op of each simulated step; `spans`: a row per span; `memory`: a row per class (bytes)."""
     import pandas as pd
 
-    return pd.DataFrame(rows(result, what))
+    return pd.DataFrame(rows(trace, memory, what))
 
 
-def rows(result: RunResult, what: str) -> list[dict[str, Any]]:
+def rows(trace: Trace | None, memory: MemoryUse | None, what: str) -> list[dict[str, Any]]:
     """The rows of a table, as plain dictionaries."""
-    steps = result.trace.steps if result.trace else ()
+    steps = trace.steps if trace else ()
     if what == "ops":
         return [{"phase": s.phase, "step": s.name, "weight": s.weight, **asdict(op)} for s in steps for op in s.ops]
     if what == "spans":
@@ -33,7 +32,7 @@ def rows(result: RunResult, what: str) -> list[dict[str, Any]]:
             for span in s.all_spans()
         ]
     if what == "memory":
-        use = asdict(result.memory) if result.memory else {}
+        use = asdict(memory) if memory else {}
         return [
             {"what": name.removesuffix("_bytes"), "bytes": value}
             for name, value in use.items()

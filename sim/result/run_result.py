@@ -1,4 +1,4 @@
-"""The result of a run: what was asked, memory, and what the trace says, in the contract's words (`sparksim.result/1`)."""
+"""The result of a run: what was asked, memory, and what the trace says (`sparksim.result/1`)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.hwspec import HardwareSpec
+from sim.result.identity import Identity
 from sim.result.memory import MemoryUse
 from sim.result.trace import BOUNDS, CAUSES, StepTrace, Trace
 from sim.workload.graph import Workload
@@ -19,31 +20,6 @@ if TYPE_CHECKING:
 Plotter = Callable[["RunResult"], Any]
 PLOTTERS: dict[str, Plotter] = {}
 """Filled by `sim.plot` when it is imported: name -> function that draws a result."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a result is the result of. Rates in bytes and FLOPs per second."""
-
-    hardware: str
-    hardware_digest: str
-    model: str | None
-    model_digest: str | None
-    runtime: str
-    runtime_version: str
-    quant: str | None
-    kv_dtype: str | None
-    batch: int | None
-    prompt_tokens: int | None
-    context_depth: int | None
-    output_tokens: int | None
-    clock_hz: float
-    overrides: dict[str, str]
-    warnings: tuple[str, ...]
-    peak_bytes_per_s: float
-    sustained_bytes_per_s: float
-    peak_flops: dict[str, float]
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +135,17 @@ class RunResult:
                 write += op.dram_write_bytes * op.repeat * step.weight
         rate = (read + write) / seconds if seconds else 0.0
         return {
-            "read_bytes": round(read), "write_bytes": round(write), "achieved_bytes_per_s": rate,
+            "read_bytes": round(read),
+            "write_bytes": round(write),
+            "achieved_bytes_per_s": rate,
             "utilization": rate / self.identity.peak_bytes_per_s,
-        }  # fmt: skip
+        }
 
     def to_frame(self, what: str = "ops") -> pd.DataFrame:
         """A pandas DataFrame of `ops`, `spans` or `memory`."""
         from sim.result.frame import frame  # noqa: PLC0415 - pandas is loaded only here
 
-        return frame(self, what)
+        return frame(self.trace, self.memory, what)
 
     def write(self, folder: str | Path, *, force: bool = False) -> list[Path]:
         """Write the files of `--out` into `folder`, which must not exist unless `force`; the paths written."""

@@ -7,13 +7,21 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 CAUSES = {
-    "dram": "memory", "l2": "memory", "translation": "memory",
-    "c2c": "link", "pcie": "link", "nic": "link",
-    "tensor": "compute", "cuda": "compute",
-    "wave_tail": "latency", "pipeline_fill": "latency", "dependency": "latency",
-    "launch": "host", "step": "host",
+    "dram": "memory",
+    "l2": "memory",
+    "translation": "memory",
+    "c2c": "link",
+    "pcie": "link",
+    "nic": "link",
+    "tensor": "compute",
+    "cuda": "compute",
+    "wave_tail": "latency",
+    "pipeline_fill": "latency",
+    "dependency": "latency",
+    "launch": "host",
+    "step": "host",
     "nvme": "storage",
-}  # fmt: skip
+}
 """Every cause of a span, and the bound it counts towards. One vocabulary for spans, plots and results."""
 BOUNDS = ("memory", "link", "compute", "latency", "host", "storage")
 
@@ -32,7 +40,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """Iterations of a block that were not stepped: the spans [first, end) happen `copies` more times, `period_ps` apart."""
+    """Iterations that were not stepped: the spans [first, end) happen `copies` more times, `period_ps` apart."""
 
     first: int
     end: int
@@ -42,10 +50,10 @@ class Folded:
 
 @dataclass(frozen=True, slots=True)
 class OpRecord:
-    """One op of a step in its steady iteration: what it asked for and what the device did. Times in ps, sizes in bytes.
+    """One op of a step: what it asked for and what the device did. Times in ps, sizes in bytes.
 
     `repeat`: how often the op runs in the step (layers). `wall_ps`: from when its predecessor ended to its own end, the
-    mean over its repeats; `causes` sum to it. `asked_read_bytes`/`asked_write_bytes`: what its CTAs (or copy) asked for.
+    mean over its repeats; `causes` sum to it. `asked_..._bytes`: what its CTAs (or copy) asked for.
     """
 
     op: str

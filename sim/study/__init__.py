@@ -1,0 +1,1 @@
+"""Studies over many predictions: validation against measurements."""

@@ -1,4 +1,4 @@
-"""Predictions beside published measurements: error and bias by class, by model and batch, the worst rows, the targets."""
+"""Predictions beside published measurements: error and bias by class, model and batch, the worst rows, targets."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Row:
 
     @property
     def error(self) -> float:
-        """predicted / measured - 1."""
+        """Predicted / measured - 1."""
         return self.predicted / self.measured - 1.0
 
     @property
@@ -109,7 +109,11 @@ def load_records() -> tuple[Record, ...]:
 
 
 def validate_inference(
-    predict: Predict, *, runtime: str | None = None, family: str | None = None, records: tuple[Record, ...] | None = None
+    predict: Predict,
+    *,
+    runtime: str | None = None,
+    family: str | None = None,
+    records: tuple[Record, ...] | None = None,
 ) -> Report:
     """Compare every record in the quantity it measured. `predict`: `sim.run`."""
     chosen = [
@@ -185,7 +189,9 @@ class Report:
         if not counted:
             return None
         worst = max((f.worst for f in counted), key=abs)
-        return Figures(sum(f.count for f in counted), mean(f.error for f in counted), mean(f.bias for f in counted), worst)
+        return Figures(
+            sum(f.count for f in counted), mean(f.error for f in counted), mean(f.bias for f in counted), worst
+        )
 
     def broken_targets(self) -> list[str]:
         """Every target that does not hold, in a sentence each."""
@@ -221,7 +227,13 @@ class Report:
             "classes": {name: plain(f) for name, f in self.classes().items()},
             "groups": {name: plain(f) for name, f in self.groups().items()},
             "rows": [
-                {"id": r.record.id, "phase": r.phase, "measured": r.measured, "predicted": r.predicted, "error": r.error}
+                {
+                    "id": r.record.id,
+                    "phase": r.phase,
+                    "measured": r.measured,
+                    "predicted": r.predicted,
+                    "error": r.error,
+                }
                 for r in self.rows
             ],
             "broken": self.broken_targets(),
@@ -244,11 +256,17 @@ class Report:
 
     def to_markdown(self) -> str:
         """The table of the README."""
-        lines = ["| runtime, model, quantisation, phase | n | error | bias | worst |", "| --- | --: | --: | --: | --: |"]
-        lines += [f"| {n} | {f.count} | {f.error:.1%} | {f.bias:+.1%} | {f.worst:+.1%} |" for n, f in self.classes().items()]
+        lines = [
+            "| runtime, model, quantisation, phase | n | error | bias | worst |",
+            "| --- | --: | --: | --: | --: |",
+        ]
+        lines += [
+            f"| {n} | {f.count} | {f.error:.1%} | {f.bias:+.1%} | {f.worst:+.1%} |" for n, f in self.classes().items()
+        ]
         for phase in ("decode", "prefill"):
             if f := self.headline(phase):
-                lines.append(f"| **{phase}, mean over classes** | {f.count} | **{f.error:.1%}** | **{f.bias:+.1%}** | {f.worst:+.1%} |")
+                values = f"{f.count} | **{f.error:.1%}** | **{f.bias:+.1%}** | {f.worst:+.1%} |"
+                lines.append(f"| **{phase}, mean over classes** | {values}")
         return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,30 +34,31 @@ def names(kind: str, search_dirs: Folders = ()) -> list[str]:
 
 def entries(kind: str, search_dirs: Folders = ()) -> list[dict[str, str]]:
     """Name and title of everything of a kind."""
-    if kind == "ops":
-        return _titled({name: (cls.__doc__ or "").split("\n")[0] for name, cls in OP_KINDS.items()})
-    if kind == "components":
-        return _titled({name: (cls.Spec.__doc__ or "").split("\n")[0] for name, cls in COMPONENTS.items()})
-    if kind == "laws":
-        return _titled(LAWS)
-    if kind == "errors":
-        return _titled(
-            {
-                n: (c.__doc__ or "").split("\n")[0]
-                for n, c in vars(errors).items()
-                if isinstance(c, type) and issubclass(c, errors.SimError)
-            }
-        )
-    if kind == "result":
-        return _titled({cause: f"a cause of time, counts towards the bound {bound}" for cause, bound in CAUSES.items()})
     if kind == "calibrated":
         return calibrated(search_dirs)
+    if kind in TABLES:
+        return [{"name": name, "title": title} for name, title in TABLES[kind]().items()]
     listed = [name for name in available(kind, search_dirs) if not (kind == "quants" and name in NOT_RECIPES)]
     return [{"name": name, "title": _title(kind, name, search_dirs)} for name in listed]
 
 
-def _titled(table: dict[str, str]) -> list[dict[str, str]]:
-    return [{"name": name, "title": title} for name, title in table.items()]
+def _first_line(documented: object) -> str:
+    return (documented.__doc__ or "").split("\n")[0]
+
+
+def _errors() -> dict[str, str]:
+    found = {name: value for name, value in vars(errors).items() if isinstance(value, type)}
+    return {name: _first_line(value) for name, value in found.items() if issubclass(value, errors.SimError)}
+
+
+TABLES: dict[str, Callable[[], dict[str, str]]] = {
+    "ops": lambda: {name: _first_line(op) for name, op in OP_KINDS.items()},
+    "components": lambda: {name: _first_line(component.Spec) for name, component in COMPONENTS.items()},
+    "laws": lambda: LAWS,
+    "errors": _errors,
+    "result": lambda: {cause: f"a cause of time, counts towards the bound {bound}" for cause, bound in CAUSES.items()},
+}
+"""Kinds that are tables of the code, not files: name -> what it is."""
 
 
 def _title(kind: str, name: str, search_dirs: Folders) -> str:
@@ -169,9 +170,8 @@ def _runtime(name: str, search_dirs: Folders, *, sources: bool) -> str:
     spec = load_runtime(name, search_dirs=search_dirs).spec
     lines = [f"{spec.title} ({spec.name}@{spec.version}, {spec.date})", f"  source {spec.source}"]
     for kernel, rule in spec.kernels.items():
-        lines.append(
-            f"  kernel {kernel:<24} {', '.join(rule.ops)} [{', '.join(rule.dtypes) or 'any'}] {rule.unit} tile {rule.tile_m[-1]}x{rule.tile_n}x{rule.tile_k}"
-        )
+        tile = f"{rule.unit} tile {rule.tile_m[-1]}x{rule.tile_n}x{rule.tile_k}"
+        lines.append(f"  kernel {kernel:<24} {', '.join(rule.ops)} [{', '.join(rule.dtypes) or 'any'}] {tile}")
     for site, cases in spec.sites.items():
         launches = [launch.name for case in cases for launch in case.launches]
         lines.append(f"  site {site:<18} {SITES.get(site, '')}: {', '.join(launches) or 'fused'}")

@@ -1,4 +1,4 @@
-"""Replays a step on the system: every component runs its ops in order, the host launches, and all overlap where they may.
+"""Replays a step on the system: every component runs its ops in order, the host launches, all overlap if they may.
 
 Each op waits for the ops it reads from (`after`) and for its turn on its component. GPU ops take their kernel profile;
 between two kernels lies the boundary that the machine and the launch mode cost. Blocks repeat: once two iterations in a
@@ -153,9 +153,17 @@ class _Replay:
             for position, job in enumerate(jobs)
         )
         return StepTrace(
-            self._phase, self._step.name, self._step.weight, self._step.tokens, self._step.context, engine.now, records,
-            tuple(self._spans), tuple(self._folded), engine.events,
-        )  # fmt: skip
+            self._phase,
+            self._step.name,
+            self._step.weight,
+            self._step.tokens,
+            self._step.context,
+            engine.now,
+            records,
+            tuple(self._spans),
+            tuple(self._folded),
+            engine.events,
+        )
 
     def _pass(self) -> Behaviour:
         """The step: the host's part first, then block after block."""
@@ -223,9 +231,15 @@ class _Replay:
         return times
 
     def _serve(
-        self, number: int, iteration: int, component: str, positions: list[int], done: dict[str, Event],
-        launched: dict[str, int] | None, lead: dict[str, int],
-    ) -> Behaviour:  # fmt: skip
+        self,
+        number: int,
+        iteration: int,
+        component: str,
+        positions: list[int],
+        done: dict[str, Event],
+        launched: dict[str, int] | None,
+        lead: dict[str, int],
+    ) -> Behaviour:
         """A component works through its ops of the block, in order."""
         engine = self._engine
         since = engine.now - sum(lead.values())
@@ -280,11 +294,28 @@ class _Replay:
             size = float(op.size_bytes) if isinstance(op, Copy) else 0.0
             return OpRecord(*shared, "", wall, job.duration_ps, causes, 0.0, "", size, size, 0.0, 0.0, 0.0, 0.0, 0.0)
         return OpRecord(
-            *shared, kernel.name, wall, job.duration_ps, causes, profile.flops, kernel.mma, kernel.l2_read_bytes,
-            kernel.written_bytes, profile.l2_read_bytes, profile.l2_write_bytes, profile.dram_read_bytes,
-            profile.dram_write_bytes, profile.tensor_share, kernel.tile, profile.ctas, profile.waves, profile.occupancy,
-            kernel.grid.splits, job.digest, profile.events,
-        )  # fmt: skip
+            *shared,
+            kernel.name,
+            wall,
+            job.duration_ps,
+            causes,
+            profile.flops,
+            kernel.mma,
+            kernel.l2_read_bytes,
+            kernel.written_bytes,
+            profile.l2_read_bytes,
+            profile.l2_write_bytes,
+            profile.dram_read_bytes,
+            profile.dram_write_bytes,
+            profile.tensor_share,
+            kernel.tile,
+            profile.ctas,
+            profile.waves,
+            profile.occupancy,
+            kernel.grid.splits,
+            job.digest,
+            profile.events,
+        )
 
 
 def _is_periodic(marks: list[tuple[int, int]]) -> bool:

@@ -10,6 +10,7 @@ from sim.component import COMPONENTS, Component
 from sim.component.gpu import GpuSpec
 from sim.component.grid import SmLimits
 from sim.component.l2 import L2Spec
+from sim.component.memory import MemorySpec
 from sim.component.profile import Device
 from sim.component.tlb import TlbSpec
 from sim.component.transfer import Hop, Requester
@@ -37,7 +38,8 @@ class Machine:
         self.gpu = self._one(GpuSpec)
         self.gpu_name = self._name_of(GpuSpec)
         self.l2 = self._one(L2Spec)
-        self._memory_path = self.route(self._name_of(L2Spec), "memory")[1:]
+        self.memory = self._one(MemorySpec)
+        self._memory_path = self.route(self._name_of(L2Spec), self._name_of(MemorySpec))[1:]
 
     def _name_of(self, kind: type) -> str:
         for name, spec in self.hardware.components.items():
@@ -89,10 +91,17 @@ class Machine:
         tlb = next((s for s in self.hardware.components.values() if isinstance(s, TlbSpec)), None)
         limits = SmLimits(gpu.shared_memory_per_sm, gpu.registers_per_sm, gpu.max_threads_per_sm, gpu.max_ctas_per_sm)
         return Device(
-            sms=gpu.sms, clock_hz=gpu.clock, flop_per_clock={unit: float(rate) for unit, rate in gpu.flop_per_clock_per_sm.items()},
-            limits=limits, issue_ps=ps_from_seconds(gpu.issue_latency), l2_capacity_bytes=float(l2.capacity), l2=l2_hop,
-            memory_path=tuple(hops), walk_ps=ps_from_seconds(tlb.walk) if tlb else 0, tlb_reach_bytes=float(tlb.reach) if tlb else 0.0,
-        )  # fmt: skip
+            sms=gpu.sms,
+            clock_hz=gpu.clock,
+            flop_per_clock={unit: float(rate) for unit, rate in gpu.flop_per_clock_per_sm.items()},
+            limits=limits,
+            issue_ps=ps_from_seconds(gpu.issue_latency),
+            l2_capacity_bytes=float(l2.capacity),
+            l2=l2_hop,
+            memory_path=tuple(hops),
+            walk_ps=ps_from_seconds(tlb.walk) if tlb else 0,
+            tlb_reach_bytes=float(tlb.reach) if tlb else 0.0,
+        )
 
     def device_key(self) -> str:
         """Everything of the spec that the device level reads, as text: the key of kernel profiles."""
@@ -127,7 +136,7 @@ class Machine:
         return engine.now, fetch.cause
 
     def taker(self, op: Op) -> tuple[str, int, dict[str, int]] | None:
-        """(component, ps, causes) when a component other than the GPU accepts `op`; it computes while its bytes move."""
+        """(component, ps, causes) when another component than the GPU accepts `op`; it computes while bytes move."""
         for name, component in self.components.items():
             if not component.accepts(op):
                 continue

@@ -16,9 +16,14 @@ from sim.workload.runtime import RuntimeSpec
 
 
 def memory_use(
-    hardware: HardwareSpec, model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, request: Request, kv: Format,
+    hardware: HardwareSpec,
+    model: ModelSpec,
+    quant: QuantRecipe,
+    runtime: RuntimeSpec,
+    request: Request,
+    kv: Format,
     smaller: Callable[[], list[QuantRecipe]],
-) -> MemoryUse:  # fmt: skip
+) -> MemoryUse:
     """What the run needs and what there is, in bytes; `smaller` lists the recipes to propose when it does not fit."""
     memory = next(spec for spec in hardware.components.values() if isinstance(spec, MemorySpec))
     system = next((spec for spec in hardware.components.values() if isinstance(spec, OsSpec)), None)
@@ -32,11 +37,19 @@ def memory_use(
     needed = weights + cache + activations + own
     short = max(0, needed - available)
     return MemoryUse(
-        capacity_bytes=memory.capacity, available_bytes=available, needed_bytes=needed, reserved_bytes=reserved,
-        peak_bytes=needed + reserved, weights_bytes=weights, kv_cache_bytes=cache, activation_bytes=activations,
-        runtime_bytes=own, fits=not short, short_bytes=short,
+        capacity_bytes=memory.capacity,
+        available_bytes=available,
+        needed_bytes=needed,
+        reserved_bytes=reserved,
+        peak_bytes=needed + reserved,
+        weights_bytes=weights,
+        kv_cache_bytes=cache,
+        activation_bytes=activations,
+        runtime_bytes=own,
+        fits=not short,
+        short_bytes=short,
         would_fit=_proposal(model, needed - weights, available, cache, request, smaller()) if short else None,
-    )  # fmt: skip
+    )
 
 
 def kv_cache_bytes(model: ModelSpec, runtime: RuntimeSpec, request: Request, kv: Format) -> int:

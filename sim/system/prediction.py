@@ -9,8 +9,9 @@ from sim.component import Component
 from sim.cost.kernel import Lowering
 from sim.errors import InputError, Problem
 from sim.hwspec import HardwareSpec
+from sim.result.identity import Identity
 from sim.result.laws import check_laws
-from sim.result.run_result import Identity, RunResult
+from sim.result.run_result import RunResult
 from sim.result.trace import Trace
 from sim.system.arguments import Changes, RunArguments
 from sim.system.execute import Job, LaunchCosts, StepRunner
@@ -33,9 +34,14 @@ Folders = Sequence[str | Path]
 
 
 def predict(
-    arguments: RunArguments, hardware: HardwareSpec, changes: Changes, search_dirs: Folders, cache: str | Path | None,
-    types: Types, progress: Callable[[str], None] | None = None,
-) -> RunResult:  # fmt: skip
+    arguments: RunArguments,
+    hardware: HardwareSpec,
+    changes: Changes,
+    search_dirs: Folders,
+    cache: str | Path | None,
+    types: Types,
+    progress: Callable[[str], None] | None = None,
+) -> RunResult:
     """A model on a runtime on a machine."""
     model = load_model(arguments.model or "", search_dirs=search_dirs, overrides=changes.model)
     loaded = load_runtime(arguments.runtime or "", overrides=changes.runtime, search_dirs=search_dirs)
@@ -66,8 +72,13 @@ def predict(
 
 
 def replay(
-    arguments: RunArguments, hardware: HardwareSpec, changes: Changes, search_dirs: Folders, cache: str | Path | None, types: Types,
-) -> RunResult:  # fmt: skip
+    arguments: RunArguments,
+    hardware: HardwareSpec,
+    changes: Changes,
+    search_dirs: Folders,
+    cache: str | Path | None,
+    types: Types,
+) -> RunResult:
     """An op trace on a runtime's kernels on a machine."""
     loaded = load_runtime(arguments.runtime or "", overrides=changes.runtime, search_dirs=search_dirs)
     workload = read_ops(Path(arguments.file or ""))
@@ -77,16 +88,25 @@ def replay(
 
 
 def execute(
-    workload: Workload, machine: Machine, runtime: RuntimeSpec, cache: str | Path | None, *, is_full: bool = False,
+    workload: Workload,
+    machine: Machine,
+    runtime: RuntimeSpec,
+    cache: str | Path | None,
+    *,
+    is_full: bool = False,
     progress: Callable[[str], None] | None = None,
-) -> Trace:  # fmt: skip
+) -> Trace:
     """Replay every knot step; laws are checked before anything is summed up."""
     lowering = Lowering(runtime, formats(), machine.gpu.sms)
     store = _store(machine, cache, is_full=is_full)
     runner = StepRunner(
-        lowering, store.profile, lambda phase, tokens: launch_costs(machine, runtime, phase, tokens), float(machine.l2.capacity),
-        machine.copy, lambda op: _job(machine, op),
-    )  # fmt: skip
+        lowering,
+        store.profile,
+        lambda phase, tokens: launch_costs(machine, runtime, phase, tokens),
+        float(machine.l2.capacity),
+        machine.copy,
+        lambda op: _job(machine, op),
+    )
     steps = []
     for phase in workload.phases:
         for step in phase.steps:
@@ -95,7 +115,7 @@ def execute(
             steps.append(runner.run(phase.name, step))
     store.flush()
     trace = Trace(tuple(steps))
-    check_laws(trace, peak_bytes_per_s=machine.hardware.components["memory"].bandwidth)  # type: ignore[attr-defined]
+    check_laws(trace, peak_bytes_per_s=machine.memory.bandwidth)
     return trace
 
 
@@ -103,7 +123,7 @@ _STORES: dict[tuple[str, str, bool], ProfileStore] = {}
 
 
 def _store(machine: Machine, cache: str | Path | None, *, is_full: bool) -> ProfileStore:
-    """The profiles of this machine in this process; `cache`: folder, None = the user's, "off" = neither disk nor memory."""
+    """The profiles of this machine in this process; `cache`: folder, None = the user's, "off" = none at all."""
     if cache == "off":
         return ProfileStore(machine.device, machine.device_key(), None, is_full=is_full)
     folder = Path(cache) if cache is not None else default_cache_folder()
@@ -157,18 +177,33 @@ def _smaller(model: ModelSpec, runtime: RuntimeSpec, quant: QuantRecipe, search_
 
 
 def _identity(
-    arguments: RunArguments, hardware: HardwareSpec, changes: Changes, loaded: LoadedRuntime, model: ModelSpec | None,
-    quant: QuantRecipe | None, kv_dtype: str | None,
-) -> Identity:  # fmt: skip
+    arguments: RunArguments,
+    hardware: HardwareSpec,
+    changes: Changes,
+    loaded: LoadedRuntime,
+    model: ModelSpec | None,
+    quant: QuantRecipe | None,
+    kv_dtype: str | None,
+) -> Identity:
     machine = Machine(hardware)
-    memory = hardware.components["memory"]
     return Identity(
-        hardware=hardware.name, hardware_digest=hardware.digest, model=model.name if model else None,
-        model_digest=model.digest if model else None, runtime=loaded.spec.name, runtime_version=loaded.spec.version,
-        quant=quant.name if quant else None, kv_dtype=kv_dtype, batch=arguments.batch if model else None,
-        prompt_tokens=arguments.prompt if model else None, context_depth=arguments.depth if model else None,
-        output_tokens=arguments.output if model else None, clock_hz=machine.gpu.clock, overrides=dict(changes.given),
+        hardware=hardware.name,
+        hardware_digest=hardware.digest,
+        model=model.name if model else None,
+        model_digest=model.digest if model else None,
+        runtime=loaded.spec.name,
+        runtime_version=loaded.spec.version,
+        quant=quant.name if quant else None,
+        kv_dtype=kv_dtype,
+        batch=arguments.batch if model else None,
+        prompt_tokens=arguments.prompt if model else None,
+        context_depth=arguments.depth if model else None,
+        output_tokens=arguments.output if model else None,
+        clock_hz=machine.gpu.clock,
+        overrides=dict(changes.given),
         warnings=(*hardware.warnings, *loaded.warnings, *(model.warnings if model else ())),
-        peak_bytes_per_s=memory.bandwidth, sustained_bytes_per_s=memory.bandwidth * memory.sustained.read,  # type: ignore[attr-defined]
-        peak_flops=machine.gpu.peak, seed=arguments.seed,
-    )  # fmt: skip
+        peak_bytes_per_s=machine.memory.bandwidth,
+        sustained_bytes_per_s=machine.memory.bandwidth * machine.memory.sustained.read,
+        peak_flops=machine.gpu.peak,
+        seed=arguments.seed,
+    )

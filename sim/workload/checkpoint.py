@@ -51,9 +51,14 @@ def _from_config(given: Any, path: Path, problems: list[Problem]) -> Quantizatio
         )
     if recipe is None:
         problems.append(
-            Problem(f"quantization method {method or '(none)'!r} is not modelled", code="unsupported_quantization", file=str(path),
-                    path="quantization_config.quant_method", hint="modelled: mxfp4, fp8, awq, gptq, modelopt, compressed-tensors")
-        )  # fmt: skip
+            Problem(
+                f"quantization method {method or '(none)'!r} is not modelled",
+                code="unsupported_quantization",
+                file=str(path),
+                path="quantization_config.quant_method",
+                hint="modelled: mxfp4, fp8, awq, gptq, modelopt, compressed-tensors",
+            )
+        )
         return None
     return Quantization(recipe, "quantization_config")
 

@@ -49,6 +49,7 @@ class Phase:
 
     @property
     def step_count(self) -> float:
+        """Steps that the knots stand for."""
         return sum(step.weight for step in self.steps)
 
 

@@ -1,4 +1,4 @@
-"""Hugging Face `config.json` (or a card in the same words) -> `ModelSpec`; what cannot be modelled is named and refused."""
+"""Hugging Face `config.json` (or a card in its words) -> `ModelSpec`; what cannot be modelled is named and refused."""
 
 from __future__ import annotations
 
@@ -29,23 +29,86 @@ MOE = frozenset(
 )
 WITHOUT_VISION = frozenset({"Qwen3VLForConditionalGeneration", "Qwen3VLMoeForConditionalGeneration"})
 REASONS = {
-    "Deepseek": "multi-head latent attention", "Kimi": "multi-head latent attention", "Llama4": "chunked attention and interleaved experts",
-    "NemotronH": "Mamba2 layers", "Nemotron": "layers of unequal shape", "DeciLM": "layers of unequal shape",
-    "Gemma": "mixed head sizes and shared keys", "Qwen3_5": "gated delta net layers", "Qwen3Next": "gated delta net layers",
-}  # fmt: skip
+    "Deepseek": "multi-head latent attention",
+    "Kimi": "multi-head latent attention",
+    "Llama4": "chunked attention and interleaved experts",
+    "NemotronH": "Mamba2 layers",
+    "Nemotron": "layers of unequal shape",
+    "DeciLM": "layers of unequal shape",
+    "Gemma": "mixed head sizes and shared keys",
+    "Qwen3_5": "gated delta net layers",
+    "Qwen3Next": "gated delta net layers",
+}
 KNOWN = frozenset(
-    ["architectures", "attention_bias", "head_dim", "hidden_size", "intermediate_size", "layer_types", "max_position_embeddings", "max_window_layers", "model_type", "moe_intermediate_size", "num_attention_heads", "num_experts", "num_experts_per_tok", "num_hidden_layers", "num_key_value_heads", "num_local_experts", "quantization_config", "sliding_window", "tie_word_embeddings", "torch_dtype", "dtype", "use_sliding_window", "vocab_size", "text_config", "mlp_only_layers", "decoder_sparse_step", "experts_per_token", "mlp_bias", "sparksim", "aliases"]
+    [
+        "architectures",
+        "attention_bias",
+        "head_dim",
+        "hidden_size",
+        "intermediate_size",
+        "layer_types",
+        "max_position_embeddings",
+        "max_window_layers",
+        "model_type",
+        "moe_intermediate_size",
+        "num_attention_heads",
+        "num_experts",
+        "num_experts_per_tok",
+        "num_hidden_layers",
+        "num_key_value_heads",
+        "num_local_experts",
+        "quantization_config",
+        "sliding_window",
+        "tie_word_embeddings",
+        "torch_dtype",
+        "dtype",
+        "use_sliding_window",
+        "vocab_size",
+        "text_config",
+        "mlp_only_layers",
+        "decoder_sparse_step",
+        "experts_per_token",
+        "mlp_bias",
+        "sparksim",
+        "aliases",
+    ]
 )
 HARMLESS = frozenset(
-    ["swiglu_limit", "router_aux_loss_coef", "output_router_logits", "initial_context_length", "hidden_act", "norm_topk_prob", "hidden_dropout", "router_jitter_noise", "vision_config", "image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id"]
+    [
+        "swiglu_limit",
+        "router_aux_loss_coef",
+        "output_router_logits",
+        "initial_context_length",
+        "hidden_act",
+        "norm_topk_prob",
+        "hidden_dropout",
+        "router_jitter_noise",
+        "vision_config",
+        "image_token_id",
+        "video_token_id",
+        "vision_start_token_id",
+        "vision_end_token_id",
+    ]
 )
 STRUCTURAL = re.compile(r"expert|head|rank|latent|conv|ssm|moe|window|intermediate|mamba|linear_")
 LIMITS = {
-    "num_hidden_layers": 2048, "hidden_size": 2**20, "vocab_size": 2**24, "num_attention_heads": 2**14, "num_key_value_heads": 2**14,
-    "head_dim": 2**14, "intermediate_size": 2**24, "moe_intermediate_size": 2**24, "num_experts": 2**16, "num_local_experts": 2**16,
-    "num_experts_per_tok": 2**16, "experts_per_token": 2**16, "sliding_window": 2**31, "max_position_embeddings": 2**31,
-    "decoder_sparse_step": 2**16, "max_window_layers": 2**16,
-}  # fmt: skip
+    "num_hidden_layers": 2048,
+    "hidden_size": 2**20,
+    "vocab_size": 2**24,
+    "num_attention_heads": 2**14,
+    "num_key_value_heads": 2**14,
+    "head_dim": 2**14,
+    "intermediate_size": 2**24,
+    "moe_intermediate_size": 2**24,
+    "num_experts": 2**16,
+    "num_local_experts": 2**16,
+    "num_experts_per_tok": 2**16,
+    "experts_per_token": 2**16,
+    "sliding_window": 2**31,
+    "max_position_embeddings": 2**31,
+    "decoder_sparse_step": 2**16,
+    "max_window_layers": 2**16,
+}
 
 
 def load_model(
@@ -89,9 +152,14 @@ def _document(path: Path) -> Document:
         )
     if "producer" in document.data and "quantization" in document.data:
         raise ModelError(
-            Problem("this is a quantiser's file, not a model configuration", code="quantiser_file", file=str(path), line=1,
-                    hint="give the config.json beside it")
-        )  # fmt: skip
+            Problem(
+                "this is a quantiser's file, not a model configuration",
+                code="quantiser_file",
+                file=str(path),
+                line=1,
+                hint="give the config.json beside it",
+            )
+        )
     return document
 
 
@@ -156,9 +224,21 @@ class _Importer:
         digest = hashlib.sha256(json.dumps(self._whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
         notes = ("the vision tower is not modelled: text only",) if architecture in WITHOUT_VISION else ()
         return ModelSpec(
-            self._name, str(card.get("title", self._name)), architecture, hidden, vocab, tuple(layers), tied, dtype, quantization,
-            context, float(skew) if skew is not None else None, str(self._path.name), digest, notes,
-        )  # fmt: skip
+            self._name,
+            str(card.get("title", self._name)),
+            architecture,
+            hidden,
+            vocab,
+            tuple(layers),
+            tied,
+            dtype,
+            quantization,
+            context,
+            float(skew) if skew is not None else None,
+            str(self._path.name),
+            digest,
+            notes,
+        )
 
     def _refuse(self, key: str, message: str, *, code: str = "bad_config", hint: str | None = None) -> None:
         place = (*self._prefix, key) if self._prefix and key in self._whole.get(self._prefix[0], {}) else (key,)
@@ -242,10 +322,18 @@ class _Importer:
         if self._problems:
             return []
         attentions = {
-            window: AttentionSpec(heads, kv_heads, head_dim, window, bias or is_qwen2, bias and not is_qwen2,
-                                  architecture.startswith("Qwen3"), is_oss)
+            window: AttentionSpec(
+                heads,
+                kv_heads,
+                head_dim,
+                window,
+                bias or is_qwen2,
+                bias and not is_qwen2,
+                architecture.startswith("Qwen3"),
+                is_oss,
+            )
             for window in set(windows)
-        }  # fmt: skip
+        }
         return [
             LayerSpec(attentions[windows[index]], self._ffn(architecture, index))
             for index in range(count)

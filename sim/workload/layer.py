@@ -50,10 +50,25 @@ SITES = {
 class PassShape(Protocol):
     """What a layer needs to know of its pass."""
 
-    sequences: int
-    query: int
-    context: int
-    outputs: int
+    @property
+    def sequences(self) -> int:
+        """Sequences in the pass."""
+        ...
+
+    @property
+    def query(self) -> int:
+        """New tokens per sequence."""
+        ...
+
+    @property
+    def context(self) -> int:
+        """Keys that the last of them sees."""
+        ...
+
+    @property
+    def outputs(self) -> int:
+        """Tokens whose output is wanted."""
+        ...
 
 
 class LayerBuilder:
@@ -127,11 +142,17 @@ class LayerBuilder:
             covered = max(1, round(elements * launch.share))
             after = (self._previous, *extra) if self._previous else extra
             self._add(
-                Elementwise, site, after, elements=covered, read_bytes=round(covered * launch.read),
-                write_bytes=round(covered * launch.write), flops_per_element=launch.flops,
-                rows=(rows or self._tokens) if launch.is_row else 0, is_cold=launch.is_cold,
+                Elementwise,
+                site,
+                after,
+                elements=covered,
+                read_bytes=round(covered * launch.read),
+                write_bytes=round(covered * launch.write),
+                flops_per_element=launch.flops,
+                rows=(rows or self._tokens) if launch.is_row else 0,
+                is_cold=launch.is_cold,
                 dtype=self._runtime.activation_dtype,
-            )  # fmt: skip
+            )
 
     def _gemm(self, site: str, tensor: str, m: int, n: int, k: int, index: int, *, is_gated: bool = False) -> None:
         dtype = self._quant.format_of(tensor, index, len(self._model.layers)).name
@@ -162,9 +183,19 @@ class LayerBuilder:
             self._launch(kernel.quantize_site, rows * k)
         act = self._runtime.activation_dtype
         self._add(
-            GroupedGemm, site, tokens=tokens, experts=ffn.experts, top_k=ffn.top_k, n=n, k=k, dtype=dtype,
-            skew=self._model.expert_skew or 0.0, inputs=kernel.activation or act, outputs=act, is_gated=is_gated,
-        )  # fmt: skip
+            GroupedGemm,
+            site,
+            tokens=tokens,
+            experts=ffn.experts,
+            top_k=ffn.top_k,
+            n=n,
+            k=k,
+            dtype=dtype,
+            skew=self._model.expert_skew or 0.0,
+            inputs=kernel.activation or act,
+            outputs=act,
+            is_gated=is_gated,
+        )
 
     def _choose(self, kind: str, dtype: str, m: int, n: int, k: int, site: str) -> str:
         return choose_kernel(self._runtime, kind, dtype, site, m=m, n=n, k=k)
@@ -193,11 +224,18 @@ class LayerBuilder:
         if window is not None and self._runtime.window_cache == "ubatch":
             window += self._runtime.ubatch_tokens
         self._add(
-            Attention, "attention", batch=one.sequences, heads=a.heads, kv_heads=a.kv_heads, head_dim=a.head_dim,
-            query=one.query, context=max(one.query, -(-context // padding) * padding),
-            window=window if window is not None and window < context else None, kv_dtype=self._kv_dtype,
+            Attention,
+            "attention",
+            batch=one.sequences,
+            heads=a.heads,
+            kv_heads=a.kv_heads,
+            head_dim=a.head_dim,
+            query=one.query,
+            context=max(one.query, -(-context // padding) * padding),
+            window=window if window is not None and window < context else None,
+            kv_dtype=self._kv_dtype,
             dtype=self._runtime.activation_dtype,
-        )  # fmt: skip
+        )
         if one.query == 1:
             self._launch("attn_reduce", one.sequences * q_width)
 

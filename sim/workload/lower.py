@@ -1,13 +1,14 @@
 """Model + quantisation + runtime + request -> the workload: steps of ops. No hardware and no cost in it.
 
 A step is one forward pass; its layers are grouped into blocks of equal layers. Phases are cut into the passes that the
-runtime makes; those at the knots (first, last and evenly between) are lowered, each weighted with the passes it stands for.
+runtime makes; those at the knots (first, last, evenly between) are lowered, each weighted with what it stands for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
 
 from sim.workload.graph import Block, Phase, Step, Workload
@@ -91,8 +92,7 @@ def _knots(name: str, passes: list[Pass], build: Callable[[str, Pass, float], St
         runs.setdefault((one.sequences, one.query, one.outputs), []).append(one)
     weights: dict[Pass, float] = {}
     for run in runs.values():
-        for one, weight in _hat_weights(run, counts).items():
-            weights[one] = weight
+        weights |= _hat_weights(run, counts)
     return [build(f"{name}@{one.context}", one, weight) for one, weight in weights.items()]
 
 
@@ -102,7 +102,7 @@ def _hat_weights(run: list[Pass], counts: dict[Pass, float]) -> dict[Pass, float
     chosen = [run[round(i * (len(run) - 1) / (KNOTS - 1))] for i in range(KNOTS)]
     weights = dict.fromkeys(chosen, 0.0)
     for one in run:
-        for left, right in zip(chosen, chosen[1:], strict=False):
+        for left, right in pairwise(chosen):
             if left.context <= one.context <= right.context:
                 at = (one.context - left.context) / (right.context - left.context)
                 weights[left] += counts[one] * (1.0 - at)
@@ -139,7 +139,7 @@ def build_step(
     return Step(name, tuple(b for b in blocks if b.ops), weight, tokens=one.sequences * one.query, context=one.context)
 
 
-def _runs(layers: list[tuple[LayerSpec, object]]) -> list[tuple[list[int], int]]:
+def _runs(layers: list[tuple[LayerSpec, bool]]) -> list[tuple[list[int], int]]:
     """Cut the layer sequence into repeating cycles of at most four layers: (indices of one cycle, repeats)."""
     runs: list[tuple[list[int], int]] = []
     start = 0

@@ -1,4 +1,4 @@
-"""A model as the simulator sees it: layers of attention and feed-forward parts, with their dimensions. Frozen, no I/O."""
+"""A model as the simulator sees it: layers of attention and feed-forward parts, by their dimensions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DenseFfn:
 
 @dataclass(frozen=True, slots=True)
 class MoeFfn:
-    """A mixture of experts, `top_k` of `experts` per token; `shared_intermediate`: width of the shared expert, 0 = none."""
+    """A mixture of experts, `top_k` of `experts` a token; `shared_intermediate`: width of the shared one, 0 = none."""
 
     experts: int
     top_k: int
@@ -103,9 +103,13 @@ class ModelSpec:
         bias = (q + 2 * kv if a.qkv_bias else 0) + (hidden if a.out_bias else 0) + (a.heads if a.sinks else 0)
         norms = 2 * hidden + (2 * a.head_dim if a.qk_norm else 0)
         return [
-            ("attn_q", q * hidden), ("attn_k", kv * hidden), ("attn_v", kv * hidden), ("attn_o", q * hidden),
-            ("bias", bias), ("norm", norms),
-        ]  # fmt: skip
+            ("attn_q", q * hidden),
+            ("attn_k", kv * hidden),
+            ("attn_v", kv * hidden),
+            ("attn_o", q * hidden),
+            ("bias", bias),
+            ("norm", norms),
+        ]
 
     def _ffn_sizes(self, ffn: DenseFfn | MoeFfn) -> list[tuple[str, int]]:
         hidden = self.hidden_size
@@ -118,10 +122,15 @@ class ModelSpec:
         bias = ffn.experts * ((2 * ffn.intermediate + hidden) if ffn.expert_bias else 0)
         bias += ffn.experts if ffn.router_bias else 0
         return [
-            ("expert_gate", one if ffn.is_gated else 0), ("expert_up", one), ("expert_down", one),
-            ("shared_gate", shared), ("shared_up", shared), ("shared_down", shared),
-            ("router", ffn.experts * hidden), ("bias", bias),
-        ]  # fmt: skip
+            ("expert_gate", one if ffn.is_gated else 0),
+            ("expert_up", one),
+            ("expert_down", one),
+            ("shared_gate", shared),
+            ("shared_up", shared),
+            ("shared_down", shared),
+            ("router", ffn.experts * hidden),
+            ("bias", bias),
+        ]
 
     def parameter_count(self) -> int:
         """All parameters; tied embeddings counted once."""

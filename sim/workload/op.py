@@ -73,7 +73,7 @@ class Attention(Op):
 class Elementwise(Op):
     """A streaming kernel over `elements`: `reads` arrays in, `writes` arrays out, each element `dtype` wide.
 
-    `read_bytes`/`write_bytes`, when given, say the exact traffic instead (mixed widths). `flops_per_element` on CUDA cores.
+    `read_bytes`/`write_bytes` say the exact traffic instead (mixed widths). `flops_per_element` on CUDA cores.
     `rows`: independent rows that are reduced (norms, softmax); 0 where there is no reduction.
     """
 

@@ -17,9 +17,10 @@ from sim.yamlfile import Document, closest, load_json_text, load_yaml
 SCHEMA = "sparksim.ops/1"
 KIND_ALIASES = {"moe": "grouped_gemm", "norm": "elementwise", "quantize": "elementwise"}
 FIELD_ALIASES = {
-    "copy": {"size": "size_bytes", "from": "source", "to": "target"}, "host": {"duration": "duration_s"},
+    "copy": {"size": "size_bytes", "from": "source", "to": "target"},
+    "host": {"duration": "duration_s"},
     "custom": {"read": "read_bytes", "write": "write_bytes"},
-}  # fmt: skip
+}
 UNITS = {"size_bytes": "B", "duration_s": "s", "read_bytes": "B", "write_bytes": "B", "flops": "FLOP"}
 MAY_BE_ZERO = frozenset(
     {"flops", "read_bytes", "write_bytes", "duration_s", "skew", "reads", "writes", "flops_per_element", "rows"}
@@ -30,10 +31,17 @@ HEADER = frozenset({"schema", "name", "defaults", "ops", "repeat", "phases", "st
 def write_ops(workload: Workload, path: Path) -> None:
     """Write `workload` as JSONL: a header with the phases' steps and blocks, then an op per line."""
     steps = [
-        {"phase": phase.name, "name": step.name, "weight": step.weight, "tokens": step.tokens, "context": step.context,
-         "repeats": [block.repeat for block in step.blocks]}
-        for phase in workload.phases for step in phase.steps
-    ]  # fmt: skip
+        {
+            "phase": phase.name,
+            "name": step.name,
+            "weight": step.weight,
+            "tokens": step.tokens,
+            "context": step.context,
+            "repeats": [block.repeat for block in step.blocks],
+        }
+        for phase in workload.phases
+        for step in phase.steps
+    ]
     lines = [json.dumps({"schema": SCHEMA, "name": workload.name, "steps": steps})]
     number = 0
     for phase in workload.phases:
@@ -178,20 +186,20 @@ class _Reader:
 
     def _value(self, line: int | None, name: str, field: str, kind: str, value: Any) -> Any:
         if field == "after":
-            if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            is_list = isinstance(value, list) and all(isinstance(part, str) for part in value)
+            if not is_list:
                 self._refuse(line, "after must be a list of ids", name)
-                return ()
-            return tuple(value)
-        if kind.startswith("str"):
-            if not isinstance(value, str):
-                self._refuse(line, f"{field} must be text, not {value!r}", name)
-            return value
-        if kind.startswith("bool"):
-            if not isinstance(value, bool):
-                self._refuse(line, f"{field} must be true or false, not {str(value)[:40]!r}", name)
-            return value
+            return tuple(value) if is_list else ()
         if value is None and "None" in kind:
             return None
+        for start, cls, wanted in (("str", str, "text"), ("bool", bool, "true or false")):
+            if kind.startswith(start):
+                if not isinstance(value, cls):
+                    self._refuse(line, f"{field} must be {wanted}, not {str(value)[:40]!r}", name)
+                return value
+        return self._number(line, name, field, kind, value)
+
+    def _number(self, line: int | None, name: str, field: str, kind: str, value: Any) -> Any:
         if isinstance(value, str) and field in UNITS:
             try:
                 value = parse_quantity(value, UNITS[field])

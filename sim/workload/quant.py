@@ -16,7 +16,26 @@ from sim.workload.model import ModelSpec
 from sim.yamlfile import load_yaml, validate_model
 
 TENSOR_CLASSES = frozenset(
-    ["embedding", "head", "attn_q", "attn_k", "attn_v", "attn_o", "ffn_gate", "ffn_up", "ffn_down", "expert_gate", "expert_up", "expert_down", "shared_gate", "shared_up", "shared_down", "router", "norm", "bias"]
+    [
+        "embedding",
+        "head",
+        "attn_q",
+        "attn_k",
+        "attn_v",
+        "attn_o",
+        "ffn_gate",
+        "ffn_up",
+        "ffn_down",
+        "expert_gate",
+        "expert_up",
+        "expert_down",
+        "shared_gate",
+        "shared_up",
+        "shared_down",
+        "router",
+        "norm",
+        "bias",
+    ]
 )
 GGUF_FAMILY = "llama.cpp"
 
@@ -165,11 +184,13 @@ def resolve_quant(
                 path="quant",
             )
         )
-    if model.quantization and recipe.name != said and recipe.replaces != said and not recipe.runtimes:
+    if model.quantization and said not in {recipe.name, recipe.replaces} and not recipe.runtimes:
         problem = Problem(
-            f"{model.name} is already quantised to {said} ({model.quantization.source}); it cannot run as {recipe.name}",
-            code="quant_contradiction", path="quant", hint="leave --quant out, or take another checkpoint",
-        )  # fmt: skip
+            f"{model.name} is already quantised to {said} ({model.quantization.source}); it cannot be {recipe.name}",
+            code="quant_contradiction",
+            path="quant",
+            hint="leave --quant out, or take another checkpoint",
+        )
         raise InputError(problem)
     return _converted(recipe, search_dirs) if runtime == GGUF_FAMILY else recipe
 

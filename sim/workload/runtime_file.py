@@ -16,10 +16,21 @@ from sim.workload.runtime import RuntimeFile, RuntimeSpec
 from sim.yamlfile import Document, closest, load_yaml, validate_model
 
 SETTABLE = {
-    "ubatch_tokens": int, "kv_dtype": str, "window_cache": str, "kv_padding_tokens": int, "launch": str,
-    "prefill_launch": str, "graph_batch_limit": int, "host_step_s": "s", "host_launch_s": "s", "host_sequence_s": "s",
-    "graph_launch_s": "s", "logits": str, "qkv": str, "gate_up": str,
-}  # fmt: skip
+    "ubatch_tokens": int,
+    "kv_dtype": str,
+    "window_cache": str,
+    "kv_padding_tokens": int,
+    "launch": str,
+    "prefill_launch": str,
+    "graph_batch_limit": int,
+    "host_step_s": "s",
+    "host_launch_s": "s",
+    "host_sequence_s": "s",
+    "graph_launch_s": "s",
+    "logits": str,
+    "qkv": str,
+    "gate_up": str,
+}
 """Fields that `--set runtime.NAME=VALUE` may set, and how their text is read."""
 ALIASES = {"max_num_batched_tokens": "ubatch_tokens", "n_ubatch": "ubatch_tokens", "ubatch": "ubatch_tokens"}
 
@@ -36,7 +47,7 @@ class LoadedRuntime:
 def load_runtime(
     ref: str, *, overrides: Mapping[str, str] | None = None, search_dirs: Sequence[str | Path] = ()
 ) -> LoadedRuntime:
-    """`NAME[@VERSION]` or a path to a runtime file.
+    """Reads the runtime that `NAME[@VERSION]` or a path stands for.
 
     `overrides`: field -> text, as after `runtime.`. No version: the newest described. An undescribed one: the newest
     described that is not later, with a warning.
@@ -91,9 +102,10 @@ def _version(file: RuntimeFile, wanted: str) -> tuple[str, tuple[str, ...]]:
     earlier = [label for label in labels if _order(label) <= _order(wanted)]
     if not _order(wanted) or not earlier:
         problem = Problem(
-            f"{file.name} has no version {wanted!r} and none before it", code="unknown_version",
+            f"{file.name} has no version {wanted!r} and none before it",
+            code="unknown_version",
             hint=f"described: {', '.join(labels)}",
-        )  # fmt: skip
+        )
         raise InputError(problem)
     return earlier[-1], (f"{file.name}@{wanted} is not described; using {earlier[-1]}, the newest that is not later",)
 
@@ -133,10 +145,26 @@ def _resolve(document: Document, merged: dict[str, Any]) -> RuntimeSpec:
     wanted = set(SITES) | {rule.quantize_site for rule in spec.kernels.values() if rule.quantize_site}
     missing = sorted(wanted - set(spec.sites))
     unknown = sorted(set(spec.sites) - wanted)
-    problems = [Problem(f"site {site!r} is not listed", code="missing_site", file=document.file, path=f"base.sites.{site}",
-                        hint="[] says that nothing is launched there") for site in missing]  # fmt: skip
-    problems += [Problem(f"unknown site {site!r}", code="unknown_site", file=document.file, path=f"base.sites.{site}",
-                         hint=f"did you mean {closest(site, wanted)!r}?") for site in unknown]  # fmt: skip
+    problems = [
+        Problem(
+            f"site {site!r} is not listed",
+            code="missing_site",
+            file=document.file,
+            path=f"base.sites.{site}",
+            hint="[] says that nothing is launched there",
+        )
+        for site in missing
+    ]
+    problems += [
+        Problem(
+            f"unknown site {site!r}",
+            code="unknown_site",
+            file=document.file,
+            path=f"base.sites.{site}",
+            hint=f"did you mean {closest(site, wanted)!r}?",
+        )
+        for site in unknown
+    ]
     if problems:
         raise SpecError(problems)
     return spec

@@ -39,6 +39,7 @@ def test_floors_do_not_reach_up_through_the_facade(sources: dict[Path, ast.Modul
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module == "sim" and path.parent != Path("sim")
         for alias in node.names
-        if alias.name != "__version__" and not Path("sim", alias.name).exists()
+        if alias.name != "__version__"
+        and not any(Path("sim", name).exists() for name in (alias.name, f"{alias.name}.py"))
     ]
     assert found == []

@@ -1,0 +1,30 @@
+"""Who a result belongs to: what was asked of which machine, model and runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a result is the result of. Rates in bytes and FLOPs per second."""
+
+    hardware: str
+    hardware_digest: str
+    model: str | None
+    model_digest: str | None
+    runtime: str
+    runtime_version: str
+    quant: str | None
+    kv_dtype: str | None
+    batch: int | None
+    prompt_tokens: int | None
+    context_depth: int | None
+    output_tokens: int | None
+    clock_hz: float
+    overrides: dict[str, str]
+    warnings: tuple[str, ...]
+    peak_bytes_per_s: float
+    sustained_bytes_per_s: float
+    peak_flops: dict[str, float]
+    seed: int = 0
