@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim.component.component import Component
-from sim.component.transfer import Hop
+from sim.component.transfer import ACCESSES, Hop
 from sim.engine import Engine
 from sim.hwspec import BytesPerSecond, ComponentSpec, Seconds
 from sim.units import ps_from_seconds
@@ -32,5 +32,5 @@ class C2c(Component):
 
     def carry(self, engine: Engine) -> Hop:
         """Two directions that do not compete."""
-        rates = dict.fromkeys(("read", "write", "random"), self._spec.bandwidth)
+        rates = dict.fromkeys(ACCESSES, self._spec.bandwidth)
         return Hop(engine, self.name, "c2c", rates, ps_from_seconds(self._spec.latency), is_shared=False)

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, Strict
 
 from sim.component.component import Component
-from sim.component.transfer import Hop
+from sim.component.transfer import ACCESSES, Hop
 from sim.engine import Engine
 from sim.hwspec import Bytes, BytesPerSecond, ComponentSpec, Count, Hertz, Seconds, SpecGroup
 from sim.units import ps_from_seconds
@@ -46,5 +46,5 @@ class CpuCluster(Component):
 
     def carry(self, engine: Engine) -> Hop:
         """What the cluster moves to or from memory, both directions together."""
-        rates = dict.fromkeys(("read", "write", "random"), self._spec.bandwidth)
+        rates = dict.fromkeys(ACCESSES, self._spec.bandwidth)
         return Hop(engine, self.name, "dram", rates, ps_from_seconds(self._spec.memory_latency), is_shared=True)

@@ -11,14 +11,16 @@ from __future__ import annotations
 from typing import Protocol
 
 from sim.component.sm import Slot, Sm
-from sim.component.transfer import Hop
+from sim.component.transfer import ACCESSES, READS, Hop
 from sim.cost.program import Kernel
 from sim.engine import Engine, FairServer
 
-STEP_TOLERANCE = 2e-4
-VISIT_TOLERANCE = 4e-3
+STEP_TOLERANCE = 5e-4
+STEP_WINDOWS = (2, 4, 8)
+VISIT_TOLERANCE = 2e-3
 VISIT_WINDOWS = (1, 2, 3, 4)
 LONGEST_SEARCH_VISITS = 12
+LONGEST_SEARCH_EVENTS = 1500
 
 
 class Run(Protocol):
@@ -52,33 +54,43 @@ class Fold(NoFold):
         self._visits: list[_Mark] = []
 
     def step_done(self, slot: Slot) -> None:
-        """Skip K-steps when the leader's last windows repeat."""
-        run = self._run
+        """Skip K-steps when the leader's last windows repeat, or after a long search by their mean."""
+        run, marks = self._run, self._steps
         if slot is not run.leader:
             return
-        marks = self._steps
         if slot.step <= 1:
             marks.clear()
         marks.append(_Mark(run, by_visit=False))
-        if len(marks) < 5 or slot.step < run.kernel.stages:
+        if slot.step < run.kernel.stages:
             return
-        first, middle, last = marks[-5], marks[-3], marks[-1]
-        if not _repeats(run, first, middle, last, STEP_TOLERANCE):
+        for window in STEP_WINDOWS:
+            if len(marks) > 2 * window and _repeats(
+                run, marks[-1 - 2 * window], marks[-1 - window], marks[-1], STEP_TOLERANCE
+            ):
+                self._skip_steps(marks[-1 - window], marks[-1])
+                return
+        if len(marks) > 2 and run.engine.events > LONGEST_SEARCH_EVENTS:
+            self._skip_steps(marks[-1 - len(marks) // 2], marks[-1])
+
+    def _skip_steps(self, before: _Mark, last: _Mark) -> None:
+        """Let the window `before`..`last` happen as often as every streaming slot still has steps for it."""
+        run = self._run
+        moved = [a - b for a, b in zip(last.done, before.done, strict=True)]
+        is_mixed = any(not s.is_streaming and m for s, m in zip(run.slots, moved, strict=True))
+        fetched = [a - b for a, b in zip(last.fetched, before.fetched, strict=True)]
+        has_stored = last.moved[0]["write"] != before.moved[0]["write"]
+        if is_mixed or has_stored or fetched != moved:  # a tile began or ended within the window
             return
-        windows = min(
-            (s.steps - s.issued - 1) // (a - b) if a > b else 0
-            for s, a, b in zip(run.slots, last.done, middle.done, strict=True)
-            if s.is_streaming
-        )
-        if windows > 0 and all(
-            s.is_streaming or a == b for s, a, b in zip(run.slots, last.done, middle.done, strict=True)
-        ):
-            for s, a, b in zip(run.slots, last.done, middle.done, strict=True):
-                s.step += windows * (a - b)
-                s.issued += windows * (a - b)
-                s.done_steps += windows * (a - b)
-            last.advance(run, middle, windows)
-            marks.clear()
+        streaming = [(s, m) for s, m in zip(run.slots, moved, strict=True) if s.is_streaming]
+        windows = min((s.steps - s.issued - 1) // m if m > 0 else 0 for s, m in streaming)
+        if windows > 0:
+            for s, m in streaming:
+                s.step += windows * m
+                s.issued += windows * m
+                s.done_steps += windows * m
+                s.fetched_steps += windows * m
+            last.advance(run, before, windows)
+            self._steps.clear()
 
     def visit_done(self, slot: Slot) -> None:
         """Skip tiles when the leader's last windows repeat, or after a long search by their mean."""
@@ -94,8 +106,9 @@ class Fold(NoFold):
             ):
                 self._skip_visits(marks[-1 - window], marks[-1])
                 return
-        if len(marks) > LONGEST_SEARCH_VISITS:
-            self._skip_visits(marks[-7], marks[-1])
+        is_late = len(marks) > 2 and run.engine.events > LONGEST_SEARCH_EVENTS
+        if len(marks) > LONGEST_SEARCH_VISITS or is_late:
+            self._skip_visits(marks[-1 - len(marks) // 2], marks[-1])
 
     def _skip_visits(self, before: _Mark, last: _Mark) -> None:
         """Let the window `before`..`last` happen as often as every SM still has equally long tiles."""
@@ -129,10 +142,11 @@ def _alike(sm: Sm) -> int:
 class _Mark:
     """The state of the run at one moment: time, progress, what every server has served, every slot's accounts."""
 
-    __slots__ = ("busy", "causes", "clock", "done", "moved", "served")
+    __slots__ = ("busy", "causes", "clock", "done", "fetched", "moved", "served")
 
     def __init__(self, run: Run, *, by_visit: bool) -> None:
         self.clock = run.engine.now
+        self.fetched = [slot.fetched_steps for slot in run.slots]
         self.done = [slot.done_visits if by_visit else slot.done_steps for slot in run.slots]
         self.served = [server.served for server in run.servers]
         self.busy = [server.busy_ps for server in run.servers]
@@ -157,11 +171,11 @@ class _Mark:
 
         `asked`: the L2 bytes that the skipped tiles ask for; what is in flight at the window's edges is evened out.
         """
-        scale = {"read": 1.0, "random": 1.0, "write": 1.0}
+        scale = dict.fromkeys(ACCESSES, 1.0)
         for access, n_bytes in (asked or {}).items():
             counted = windows * (self.moved[0][access] - before.moved[0][access])
             scale[access] = n_bytes / counted if counted else 1.0
-        scale["random"] = scale["read"]
+        scale |= dict.fromkeys(READS, scale["read"])
         pace = scale["read"] if (asked or {}).get("read") else scale["write"]
         pace = max(pace, pace * self.backlog(run, before))
         run.engine.warp(round(windows * (self.clock - before.clock) * pace))

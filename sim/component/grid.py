@@ -12,6 +12,10 @@ from heapq import heapify, heapreplace
 from sim.cost.program import Kernel
 
 
+PHASES = 8
+"""Groups of CTAs that a long kernel's are spread over, at least: SMs times CTAs per SM times stages."""
+
+
 @dataclass(frozen=True, slots=True)
 class SmLimits:
     """What bounds residency on one SM (bytes, counts)."""
@@ -24,11 +28,15 @@ class SmLimits:
 
 @dataclass(frozen=True, slots=True)
 class SmClass:
-    """`count` SMs (the `members`) that run equally long programs: one of them is simulated for all."""
+    """`count` SMs (the `members`) that run equally long programs: one of them is simulated for all.
+
+    `phase`: how far they lag behind the first SMs, as a share of a K-step (see `drift`).
+    """
 
     members: tuple[int, ...]
     visits: int
     steps_of: tuple[int, ...]
+    phase: float = 0.0
 
     @property
     def count(self) -> int:
@@ -67,6 +75,23 @@ def deal(kernel: Kernel, sms: int, slots: int) -> list[SmClass]:
         classes = [(tuple(members), sequence) for sequence, members in groups.items()]
     found = [SmClass(members, len(steps), steps) for members, steps in classes if members and steps]
     return sorted(found, key=lambda c: -sum(c.steps_of))
+
+
+def drift(classes: list[SmClass], phases: int) -> list[SmClass]:
+    """The same SMs in about `phases` groups that are evenly spread over a K-step.
+
+    In lock step all SMs would fetch at once and then leave the memory idle; real ones drift apart (an SM that is ahead
+    finds the memory idle and gets further ahead), so that some compute while others fetch.
+    """
+    sms = sum(one.count for one in classes)
+    shares = [max(1, round(phases * one.count / sms)) for one in classes]
+    groups: list[SmClass] = []
+    for one, share in zip(classes, shares, strict=True):
+        for part in range(share):
+            members = one.members[part::share]
+            if members:
+                groups.append(SmClass(members, one.visits, one.steps_of, len(groups) / sum(shares)))
+    return groups
 
 
 def _workers(kernel: Kernel, sms: int, slots: int) -> int:

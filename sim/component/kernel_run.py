@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from sim.component.fold import Fold, NoFold
-from sim.component.grid import SmClass, deal, occupancy, tile_of
+from math import ceil
+
+from sim.component.grid import PHASES, SmClass, deal, drift, occupancy, tile_of
 from sim.component.panel_cache import PanelCache
 from sim.component.profile import CUDA_UNITS, Device, Profile
 from sim.component.sm import Cycles, Parts, Slot, Sm, Watcher
-from sim.component.transfer import Hop, Requester
+from sim.component.transfer import READS, Hop, Part, Requester, across
 from sim.cost.program import Kernel
 from sim.engine import Behaviour, Engine, FairServer
+
+
+MOST_SLOTS = 4
+"""CTA slots of an SM that are told apart when folding a kernel of more than `MANY_STEPS` K-steps."""
+MANY_STEPS = 20_000
+LONG_STEPS = 8
+"""From so many K-steps per slot on, slots start spread over a K-step: what they drift to before long."""
 
 
 class KernelRun:
@@ -24,35 +33,74 @@ class KernelRun:
         self.miss_latency_ps = self.hit_latency_ps + sum(hop.latency_ps for hop in device.memory_path)
         self.cycles = _cycles(kernel, device)
         self.slots_per_sm = occupancy(kernel, device.limits)
-        self._cache = PanelCache(device.l2_capacity_bytes)
+        self._cache = PanelCache(device.l2_capacity_bytes, device.l2_ways)
+        self._mean_wave: tuple[tuple[float, ...], float] | None = None
         self._waves: dict[int, tuple[tuple[float, ...], float]] = {}
-        self._fetched: dict[str, float] = {"read": 0.0, "random": 0.0}
         classes = deal(kernel, device.sms, self.slots_per_sm)
+        self.most_slots = MOST_SLOTS if not is_full and kernel.total_steps > MANY_STEPS else self.slots_per_sm
+        self.is_long = max(sum(c.steps_of) for c in classes) >= LONG_STEPS * self.slots_per_sm
+        if self.is_long:
+            classes = drift(classes, ceil(PHASES / (kernel.stages * self.slots_per_sm)))
         if is_full:
-            classes = [SmClass((member,), c.visits, c.steps_of) for c in classes for member in c.members]
+            classes = [SmClass((member,), c.visits, c.steps_of, c.phase) for c in classes for member in c.members]
         self.sms = [Sm(engine, self, sm_class, self.slots_per_sm) for sm_class in classes]
         self.slots: list[Slot] = [slot for sm in self.sms for slot in sm.slots]
         self.leader = self.slots[0]
+        self.round_ps = self._round_ps() if self.is_long else 0
         self.hops: tuple[Hop, ...] = (device.l2, *device.memory_path)
         self.servers: list[FairServer] = [server for hop in self.hops for server in hop.servers()]
         self.fold: Watcher = NoFold() if is_full else Fold(self)
 
-    def parts_of(self, sm: Sm, k: int, steps: int) -> Parts:
-        """What the k-th tile of `sm` fetches per K-step, by hop: all from L2, what L2 misses from memory too."""
+    def _round_ps(self) -> int:
+        """About how long all CTAs on the GPU take for a K-step each: latency, and what binds of memory and units."""
+        sm, ctas = self.sms[0], self.slots_per_sm * self.device.sms
+        parts = self.parts_of(sm, min(self.slots_per_sm, sm.sm_class.visits - 1), sm.sm_class.steps_of[0], 1)
+        moved_s = max(part.n_bytes / part.hop.rates[part.access] for part in parts) / sm.weight * ctas
+        service_ps = self.slots_per_sm * max((ps for _, ps in self.cycles.work), default=0)
+        return round(self.miss_latency_ps + self.cycles.step_ps + max(moved_s * 1e12, service_ps))
+
+    def parts_of(self, sm: Sm, k: int, steps: int, ctas: int) -> Parts:
+        """What `ctas` tiles of `sm` from its k-th on fetch per K-step: all from L2, what L2 misses from memory too."""
         missing, asked = self._wave(k, steps)
-        device, weight = self.device, sm.weight
-        parts: Parts = [(device.l2, self.kernel.step_bytes * weight, "read")]
+        device, weight = self.device, sm.weight * ctas
         share = weight / asked
-        for access in ("read", "random"):
+        parts: Parts = []
+        for access in READS:
             n_bytes = share * sum(
                 m for m, operand in zip(missing, self.kernel.operands, strict=True) if operand.access == access
             )
             if n_bytes > 0.0:
-                parts.extend((hop, n_bytes, access) for hop in device.memory_path)
-        return parts
+                parts += across(device.memory_path, n_bytes, access)
+        from_l2 = self.kernel.step_bytes * weight
+        memory_s = sum(part.n_bytes / part.hop.rates[part.access] for part in parts if not part.is_hidden)
+        is_hidden = bool(parts) and from_l2 / device.l2.rates["read"] < memory_s
+        return [Part(device.l2, from_l2, "read", is_hidden), *parts]
 
     def _wave(self, k: int, steps: int) -> tuple[tuple[float, ...], float]:
-        """Bytes that the k-th visits of all SMs miss per K-step, by operand, and how many SMs make that visit."""
+        """Bytes that the k-th visits of all SMs miss per K-step, by operand, and how many SMs make that visit.
+
+        Visits after the first ones miss what they miss on average: SMs drift apart, so that no wave hits or misses
+        together, and the sum over the kernel is the same.
+        """
+        if k < self.slots_per_sm:
+            return self._exact_wave(k, steps)
+        if self._mean_wave is None:
+            last = max(sm.sm_class.visits for sm in self.sms)
+            self._mean_wave = self._mean(range(self.slots_per_sm, last))
+        return self._mean_wave
+
+    def _mean(self, visits: range) -> tuple[tuple[float, ...], float]:
+        """Missed bytes per K-step and SM over `visits`, weighted by their K-steps."""
+        totals, asked = [0.0] * len(self.kernel.operands), 0.0
+        for k in visits:
+            steps = [(sm.sm_class.steps_of[k], sm.weight) for sm in self.sms if k < sm.sm_class.visits]
+            longest, made = max(step for step, _ in steps), sum(step * weight for step, weight in steps)
+            missing, count = self._exact_wave(k, longest)
+            totals = [total + missed / count * made for total, missed in zip(totals, missing, strict=True)]
+            asked += made
+        return tuple(total / asked for total in totals), 1.0
+
+    def _exact_wave(self, k: int, steps: int) -> tuple[tuple[float, ...], float]:
         known = self._waves.get(k)
         if known is None:
             members = [m for sm in self.sms if k < sm.sm_class.visits for m in sm.sm_class.members]
@@ -66,7 +114,7 @@ class KernelRun:
         kernel = self.kernel
         share = steps / kernel.n_steps if kernel.schedule == "persistent" else 1.0
         n_bytes = kernel.store_bytes * weight * share
-        return [(self.device.l2, n_bytes, "write")] if n_bytes else []
+        return [Part(self.device.l2, n_bytes, "write")] if n_bytes else []
 
     def take_walk(self, slot: Slot) -> int:
         """Extra latency of the first fetch of a CTA slot: its pages are not in the TLB (ps)."""
@@ -90,9 +138,8 @@ class KernelRun:
 
     def _flush(self) -> Behaviour:
         """Dirty bytes that this kernel's reads push out of L2, written back beside its reads."""
-        fetch = Requester(self.engine).fetch(
-            [(hop, self.kernel.flush_bytes, "write") for hop in self.device.memory_path], 1, 0
-        )
+        parts = across(self.device.memory_path, self.kernel.flush_bytes, "write")
+        fetch = Requester(self.engine).fetch(parts, 1, 0)
         if fetch.arrived_at < 0:
             fetch.waiter = self.engine.event()
             yield fetch.waiter
@@ -103,7 +150,8 @@ def _cycles(kernel: Kernel, device: Device) -> Cycles:
     work = tuple(
         (w.unit, round(w.flops / (device.flop_per_clock[w.unit] * w.efficiency) * ps_per_cycle)) for w in kernel.work
     )
-    return Cycles(round(kernel.prologue_cycles * ps_per_cycle), round(kernel.step_cycles * ps_per_cycle), work)
+    prologue, step = (round(cycles * ps_per_cycle) for cycles in (kernel.prologue_cycles, kernel.step_cycles))
+    return Cycles(prologue, step, work)
 
 
 def _fitted(causes: dict[str, int], duration: int) -> dict[str, int]:
@@ -129,7 +177,7 @@ def _account(run: KernelRun, duration: int) -> Profile:
         causes=causes,
         l2_read_bytes=device.l2.moved["read"],
         l2_write_bytes=device.l2.moved["write"],
-        dram_read_bytes=device.memory_path[-1].moved["read"] + device.memory_path[-1].moved["random"],
+        dram_read_bytes=sum(device.memory_path[-1].moved[access] for access in READS),
         dram_write_bytes=device.memory_path[-1].moved["write"],
         flops=kernel.flops,
         tensor_share=min(1.0, busy / duration) if duration else 0.0,

@@ -7,9 +7,9 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim.component.component import Component
-from sim.component.transfer import Hop
+from sim.component.transfer import READS, Hop
 from sim.engine import Engine
-from sim.hwspec import Bytes, ComponentSpec, Derived, Hertz, Number, Seconds
+from sim.hwspec import Bytes, ComponentSpec, Count, Derived, Hertz, Number, Seconds
 from sim.units import ps_from_seconds
 
 
@@ -25,6 +25,7 @@ class L2Spec(ComponentSpec):
 
     capacity: Bytes = Field(description="size")
     line: Bytes = Field(description="size of a line")
+    ways: Count = Field(description="lines of a set")
     clock: Hertz = Field(description="clock of L2 and the GPU's fabric")
     hit_latency: Seconds = Field(description="dependent load that hits, seen by the SM, unloaded")
     bytes_per_clock: Number = Field(description="bytes read per L2 clock, all SMs together")
@@ -51,5 +52,5 @@ class L2(Component):
     def carry(self, engine: Engine) -> Hop:
         """Reads and writes have data paths of their own."""
         spec = self._spec
-        rates = {"read": spec.bandwidth, "random": spec.bandwidth, "write": spec.write_bandwidth}
+        rates = dict.fromkeys(READS, spec.bandwidth) | {"write": spec.write_bandwidth}
         return Hop(engine, self.name, "l2", rates, ps_from_seconds(spec.hit_latency), is_shared=False)

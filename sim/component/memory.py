@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim.component.component import Component
-from sim.component.transfer import Hop
+from sim.component.transfer import ACCESSES, Hop
 from sim.engine import Engine
 from sim.hwspec import Bytes, ComponentSpec, Count, Derived, Fraction, Seconds, SpecGroup, TransfersPerSecond
 from sim.units import ps_from_seconds
@@ -19,6 +19,7 @@ class SustainedSpec(SpecGroup):
     read: Fraction = Field(description="share of the peak that long reads get")
     write: Fraction = Field(description="share of the peak that long writes get")
     random: Fraction = Field(description="share of the peak that scattered reads of 512 B get")
+    strided: Fraction = Field(description="share of the peak that reads of 128 to 272 B at a stride get (rows of a tile)")
 
 
 class MemorySpec(ComponentSpec):
@@ -54,5 +55,5 @@ class Memory(Component):
     def carry(self, engine: Engine) -> Hop:
         """One bus for reads and writes, each at its sustained share of the peak; a server of seconds."""
         spec = self._spec
-        rates = {kind: spec.bandwidth * getattr(spec.sustained, kind) for kind in ("read", "write", "random")}
+        rates = {kind: spec.bandwidth * getattr(spec.sustained, kind) for kind in ACCESSES}
         return Hop(engine, self.name, "dram", rates, ps_from_seconds(spec.latency), is_shared=True)

@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim.component.component import Component
-from sim.component.transfer import Hop
+from sim.component.transfer import ACCESSES, Hop
 from sim.engine import Engine
 from sim.hwspec import BytesPerSecond, ComponentSpec, Count, Fraction, Seconds
 from sim.units import ps_from_seconds
@@ -34,5 +34,5 @@ class Nic(Component):
 
     def carry(self, engine: Engine) -> Hop:
         """Line rate each way, as long remote writes get it."""
-        rates = dict.fromkeys(("read", "write", "random"), self._spec.bandwidth * self._spec.sustained)
+        rates = dict.fromkeys(ACCESSES, self._spec.bandwidth * self._spec.sustained)
         return Hop(engine, self.name, "nic", rates, ps_from_seconds(self._spec.latency), is_shared=False)

@@ -1,18 +1,20 @@
-"""L2 as a cache over operand panels, with random replacement in expectation.
+"""L2 as a set-associative LRU cache over operand panels, in expectation.
 
-The unit is a segment of a panel (a K-range of a row of tiles). A line survives the insertion of `x` bytes into a full
-cache of capacity C with probability exp(-x / C), so what is left of a segment depends only on how much came in
-since it was last touched: a working set that fits hits, a streamed one misses, one a little too large misses in part
-(a strict LRU would drop from all to nothing there, which measured kernels do not do).
+The unit is a segment of a panel (a K-range of a row of tiles). With a hashed index, the lines that are brought in spread
+over the sets like a Poisson process: after `x` bytes of a cache of capacity C and A ways, a set has taken Poisson(A x / C)
+new lines, and a line is still there if these are fewer than A. So a working set that fits hits, a streamed one misses,
+and one of about the cache's size hits in part.
 """
 
 from __future__ import annotations
 
-from math import exp
+from math import exp, factorial
 
 from sim.cost.program import Kernel, Operand
 
 SEGMENTS = 4
+SAFE, GONE = 0.2, 4.0
+"""Turnovers below and above which a line is there, or gone, but for a chance of less than 1e-6 (16 ways)."""
 Place = tuple[int, int, int, int]
 Key = tuple[int, Place, int]
 
@@ -20,9 +22,10 @@ Key = tuple[int, Place, int]
 class PanelCache:
     """What is left in L2 of each panel segment while one kernel runs."""
 
-    def __init__(self, capacity_bytes: float) -> None:
+    def __init__(self, capacity_bytes: float, ways: int) -> None:
         self._capacity = capacity_bytes
-        self._evicted_at: dict[Key, float] = {}
+        self._ways = ways
+        self._touched_at: dict[Key, float] = {}
         self._inserted = 0.0
 
     def wave(self, kernel: Kernel, tiles: list[int], steps: int) -> list[float]:
@@ -32,20 +35,35 @@ class PanelCache:
         """
         missing = [0.0] * len(kernel.operands)
         places = [kernel.grid.place(tile) for tile in tiles]
-        panels = [sorted({operand.panel(place) for place in places}) for operand in kernel.operands]
+        streams = [kernel.grid.has_panel_per_tile(operand) for operand in kernel.operands]
+        panels = [
+            () if stream else sorted({operand.panel(place) for place in places})
+            for operand, stream in zip(kernel.operands, streams, strict=True)
+        ]
         for segment in range(SEGMENTS):
             for index, operand in enumerate(kernel.operands):
                 size = operand.step_bytes * steps / SEGMENTS
-                missed = sum(self._touch((index, panel, segment), size, operand) for panel in panels[index])
+                if streams[index]:
+                    missed = 0.0 if operand.is_resident else float(len(tiles))
+                    self._inserted += missed * size
+                else:
+                    missed = sum(self._touch((index, panel, segment), size, operand) for panel in panels[index])
                 missing[index] += missed * operand.step_bytes / SEGMENTS
         return missing
 
     def _touch(self, key: Key, size: float, operand: Operand) -> float:
         """The share of the segment that has to be fetched from memory; it is all there afterwards."""
-        evicted = max(0.0, self._inserted - self._capacity)
-        last = self._evicted_at.get(key)
+        last = self._touched_at.get(key)
         first = 0.0 if operand.is_resident else 1.0
-        missed = first if last is None else 1.0 - exp((last - evicted) / self._capacity)
+        missed = first if last is None else 1.0 - survival(self._ways, (self._inserted - last) / self._capacity)
         self._inserted += missed * size
-        self._evicted_at[key] = max(0.0, self._inserted - self._capacity)
+        self._touched_at[key] = self._inserted
         return missed
+
+
+def survival(ways: int, turnover: float) -> float:
+    """The chance that a line outlives the insertion of `turnover` times the cache's capacity: P(Poisson(A x) < A)."""
+    if not SAFE < turnover < GONE:
+        return float(turnover <= SAFE)
+    mean = ways * turnover
+    return exp(-mean) * sum(mean**k / factorial(k) for k in range(ways))

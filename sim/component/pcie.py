@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim.component.component import Component
-from sim.component.transfer import Hop
+from sim.component.transfer import ACCESSES, Hop
 from sim.engine import Engine
 from sim.hwspec import ComponentSpec, Count, Derived, Fraction, Seconds, TransfersPerSecond
 from sim.units import ps_from_seconds
@@ -42,5 +42,5 @@ class Pcie(Component):
 
     def carry(self, engine: Engine) -> Hop:
         """Two directions that do not compete, headers paid."""
-        rates = dict.fromkeys(("read", "write", "random"), self._spec.bandwidth * self._spec.sustained)
+        rates = dict.fromkeys(ACCESSES, self._spec.bandwidth * self._spec.sustained)
         return Hop(engine, self.name, "pcie", rates, ps_from_seconds(self._spec.latency), is_shared=False)

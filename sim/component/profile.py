@@ -21,6 +21,7 @@ class Device:
     limits: SmLimits
     issue_ps: int
     l2_capacity_bytes: float
+    l2_ways: int
     l2: Hop
     memory_path: tuple[Hop, ...]
     walk_ps: int

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import Protocol
 
 from sim.component.grid import SmClass
-from sim.component.transfer import Fetch, Hop, Requester
+from sim.component.transfer import Fetch, Part, Requester
 from sim.cost.program import Kernel
 from sim.engine import Behaviour, Engine, FifoServer
 
-Parts = list[tuple[Hop, float, str]]
-"""What a fetch or store moves: (hop, bytes, access)."""
+GOLDEN = (sqrt(5.0) - 1.0) / 2.0
+"""Multiples of it fill the unit interval evenly and never fall into step."""
+Parts = list[Part]
+"""What a fetch or store moves, hop by hop."""
 
 
 @dataclass(slots=True)
@@ -29,20 +32,26 @@ class Cycles:
     step_ps: int
     work: tuple[tuple[str, int], ...]
 
-
 @dataclass(slots=True)
 class Slot:
-    """A CTA slot of a representative SM: the state that folding reads and advances."""
+    """A CTA slot of a representative SM (or `ctas` equal ones): the state that folding reads and advances.
+
+    `now`: how many CTAs it runs at the moment, side by side.
+    """
 
     sm: Sm
     index: int
+    ctas: int = 1
+    now: int = 1
     steps: int = 0
     step: int = 0
     issued: int = 0
     is_streaming: bool = False
     causes: dict[str, int] = field(default_factory=dict)
     pending: deque[Fetch] = field(default_factory=deque)
+    stored: Fetch | None = None
     done_steps: int = 0
+    fetched_steps: int = 0
     done_visits: int = 0
     last_end: int = 0
 
@@ -70,10 +79,13 @@ class Run(Protocol):
     cuda_units: frozenset[str]
     hit_latency_ps: int
     miss_latency_ps: int
+    is_long: bool
+    round_ps: int
+    most_slots: int
     fold: Watcher
 
-    def parts_of(self, sm: Sm, k: int, steps: int) -> Parts:
-        """What the k-th tile of `sm`, `steps` K-steps long, fetches per step."""
+    def parts_of(self, sm: Sm, k: int, steps: int, ctas: int) -> Parts:
+        """What `ctas` tiles of each SM in `sm`, `steps` K-steps long and from its k-th on, fetch per step."""
 
     def store_parts(self, weight: int, steps: int) -> Parts:
         """What the epilogue of `weight` CTAs of `steps` K-steps stores."""
@@ -91,34 +103,48 @@ class Sm:
         self.next_visit = 0
         self.visits_left = sm_class.visits
         self.units: dict[str, FifoServer] = {}
-        self.slots = [Slot(self, index) for index in range(min(slots, sm_class.visits))]
+        ctas = min(slots, sm_class.visits)
+        groups = min(ctas, run.most_slots)
+        self.slots = [Slot(self, i, (i + 1) * ctas // groups - i * ctas // groups) for i in range(groups)]
         self._engine = engine
         self._run = run
         for unit, _ in run.cycles.work:
             pool = "tensor" if unit not in run.cuda_units else "cuda"
             self.units.setdefault(pool, FifoServer(engine, f"{sm_class.members[0]}.{pool}"))
 
-    def take_visit(self) -> tuple[int, int] | None:
-        """The next tile of this SM: (its number in the SM's sequence, its K-steps); None when all are handed out."""
-        if self.next_visit >= self.sm_class.visits:
+    def take_visit(self, most: int) -> tuple[int, int, int] | None:
+        """The next tiles of this SM, at most `most` of equal length; None when all are handed out.
+
+        Returns (number of the first in the SM's sequence, K-steps of each, how many).
+        """
+        k, steps_of = self.next_visit, self.sm_class.steps_of
+        if k >= len(steps_of):
             return None
-        k = self.next_visit
         self.next_visit += 1
-        return k, self.sm_class.steps_of[k]
+        while self.next_visit < min(k + most, len(steps_of)) and steps_of[self.next_visit] == steps_of[k]:
+            self.next_visit += 1
+        return k, steps_of[k], self.next_visit - k
 
     def behave(self, slot: Slot) -> Behaviour:
         """The life of one slot: visit after visit until the SM's sequence is used up."""
         requester = Requester(self._engine)
-        while (visit := self.take_visit()) is not None:
+        lag = (self.sm_class.phase + slot.index * GOLDEN) % 1.0 if self._run.is_long else 0.0
+        if lag:
+            lag_ps = round(lag * self._run.round_ps)
+            yield self._engine.timeout(lag_ps)
+            slot.charge("pipeline_fill", lag_ps)
+        while (visit := self.take_visit(slot.ctas)) is not None:
             yield from self._run_cta(slot, requester, *visit)
+        yield from self._drain(slot)
         slot.last_end = self._engine.now
 
-    def _run_cta(self, slot: Slot, requester: Requester, k: int, steps: int) -> Behaviour:
+    def _run_cta(self, slot: Slot, requester: Requester, k: int, steps: int, ctas: int) -> Behaviour:
         run, engine = self._run, self._engine
         cycles = run.cycles
-        parts = run.parts_of(self, k, steps)
+        parts = run.parts_of(self, k, steps, ctas)
+        slot.now = ctas
         slot.steps, slot.step, slot.issued = steps, 0, 0
-        if cycles.prologue_ps and (k < len(self.slots) or run.kernel.schedule != "persistent"):
+        if cycles.prologue_ps and (slot.done_visits == 0 or run.kernel.schedule != "persistent"):
             yield engine.timeout(cycles.prologue_ps)
             slot.charge("pipeline_fill", cycles.prologue_ps)
         while slot.issued < min(run.kernel.stages, steps):
@@ -127,14 +153,17 @@ class Sm:
         while slot.step < slot.steps:
             fetch = slot.pending.popleft()
             yield from self._await(slot, fetch)
-            for unit, service_ps in cycles.work:
-                pool = "tensor" if unit not in run.cuda_units else "cuda"
-                busy_ps = self.units[pool].reserve(service_ps)
-                yield engine.timeout(busy_ps)
-                slot.charge(pool, busy_ps)
-            if cycles.step_ps:
-                yield engine.timeout(cycles.step_ps)
-                slot.charge("dependency", cycles.step_ps)
+            if len(self.slots) == slot.ctas == 1:
+                yield engine.timeout(self._compute_alone(slot))
+            else:
+                for unit, service_ps in cycles.work:
+                    pool = "tensor" if unit not in run.cuda_units else "cuda"
+                    busy_ps = self.units[pool].reserve(service_ps * ctas)
+                    yield engine.timeout(busy_ps)
+                    slot.charge(pool, busy_ps)
+                if cycles.step_ps:
+                    yield engine.timeout(cycles.step_ps)
+                    slot.charge("dependency", cycles.step_ps)
             slot.step += 1
             slot.done_steps += 1
             if slot.issued < slot.steps:
@@ -142,14 +171,23 @@ class Sm:
             run.fold.step_done(slot)
         slot.is_streaming = False
         yield from self._store(slot, requester)
-        slot.done_visits += 1
+        slot.done_visits += ctas
         run.fold.visit_done(slot)
+
+    def _compute_alone(self, slot: Slot) -> int:
+        """The step's work by a CTA that shares its SM with no other: nobody to wait for, so it is one interval (ps)."""
+        cycles = self._run.cycles
+        for unit, service_ps in cycles.work:
+            slot.charge("tensor" if unit not in self._run.cuda_units else "cuda", service_ps)
+        slot.charge("dependency", cycles.step_ps)
+        return cycles.step_ps + sum(service_ps for _, service_ps in cycles.work)
 
     def _issue(self, slot: Slot, requester: Requester, parts: Parts, run: Run) -> None:
         slot.issued += 1
+        slot.fetched_steps += 1
         is_cold = run.take_walk(slot)
         latency_ps = run.miss_latency_ps if len(parts) > 1 else run.hit_latency_ps
-        slot.pending.append(requester.fetch(parts, self.weight, latency_ps + is_cold))
+        slot.pending.append(requester.fetch(parts, self.weight * slot.now, latency_ps + is_cold))
 
     def _await(self, slot: Slot, fetch: Fetch) -> Behaviour:
         """Wait for the tiles of a step; the wait goes to the server that held them up, or to latency."""
@@ -158,9 +196,8 @@ class Sm:
         if fetch.arrived_at < 0:
             fetch.waiter = engine.event()
             yield fetch.waiter
-        left = fetch.arrived_at + fetch.latency_ps - engine.clock
-        if left > 0:
-            yield engine.timeout(left)
+        elif fetch.arrived_at + fetch.latency_ps > begin:
+            yield engine.timeout(fetch.arrived_at + fetch.latency_ps - begin)
         waited = engine.clock - begin
         if not waited:
             return
@@ -174,12 +211,18 @@ class Sm:
             slot.charge(latency, waited - queued)
 
     def _store(self, slot: Slot, requester: Requester) -> Behaviour:
-        """The epilogue: the output tile goes to L2; the CTA retires when L2 has taken it."""
-        parts = self._run.store_parts(self.weight, slot.steps)
+        """The epilogue: the output tile goes to L2. Nobody waits for it, but the stores before it must be through."""
+        yield from self._drain(slot)
+        weight = self.weight * slot.now
+        parts = self._run.store_parts(weight, slot.steps)
         if parts:
-            fetch = requester.fetch(parts, self.weight, 0)
-            if fetch.arrived_at < 0:
-                begin = self._engine.clock
-                fetch.waiter = self._engine.event()
-                yield fetch.waiter
-                slot.charge(fetch.cause, self._engine.clock - begin)
+            slot.stored = requester.fetch(parts, weight, 0)
+
+    def _drain(self, slot: Slot) -> Behaviour:
+        """Wait until L2 has taken the slot's last output tile."""
+        if slot.stored is not None and slot.stored.arrived_at < 0:
+            begin = self._engine.clock
+            slot.stored.waiter = self._engine.event()
+            yield slot.stored.waiter
+            slot.charge(slot.stored.cause, self._engine.clock - begin)
+        slot.stored = None

@@ -10,14 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from sim.engine import Engine, Event, FairServer, Flow
+
+
+READS = ("read", "random", "strided")
+"""Kinds of reading: long runs, scattered pieces of 512 B, and pieces of a few sectors at a stride (rows of a tile)."""
+ACCESSES = (*READS, "write")
 
 
 class Hop:
     """One component's part in a transfer: servers, latency, and the count of bytes that went through.
 
-    `rates`: sustained bytes per second by access kind (`read`, `write`, `random`). `is_shared`: the kinds compete for
+    `rates`: sustained bytes per second by access kind (`ACCESSES`). `is_shared`: the kinds compete for
     one server (a DRAM bus); otherwise each kind has its own (the two directions of a link). `cause`: what a wait for
     this hop is called in results.
     """
@@ -52,10 +58,30 @@ class Hop:
             work[server] = work.get(server, 0.0) + amount / self.rates[access]
         return max(work.values())
 
+    def is_behind(self, other: Hop, access: str) -> bool:
+        """Whether `other` holds up every `access` transfer that crosses both at least as long as this hop does."""
+        alone = sum(1 for server in self._servers.values() if server is self._servers[access]) == 1
+        return alone and other.rates[access] < self.rates[access]
+
     def take(self, n_bytes: float, access: str) -> float:
         """Count `n_bytes` of `access`; returns the work they are, in seconds of the server."""
         self.moved[access] += n_bytes
         return n_bytes / self.rates[access]
+
+
+class Part(NamedTuple):
+    """What a transfer moves across one hop. `is_hidden`: only counted, because a slower hop always holds it up longer."""
+
+    hop: Hop
+    n_bytes: float
+    access: str
+    is_hidden: bool = False
+
+
+def across(hops: Sequence[Hop], n_bytes: float, access: str) -> list[Part]:
+    """The parts of a transfer that crosses `hops`."""
+    hidden = [any(hop.is_behind(other, access) for other in hops if other is not hop) for hop in hops]
+    return [Part(hop, n_bytes, access, is_hidden) for hop, is_hidden in zip(hops, hidden, strict=True)]
 
 
 @dataclass(slots=True)
@@ -71,14 +97,14 @@ class Fetch:
     waiter: Event | None = None
 
     def part_done(self, engine: Engine, cause: str, server: FairServer) -> None:
-        """One hop is through; when it was the last one, wake whoever waits."""
+        """One hop is through; when it was the last one, whoever waits goes on after the latency."""
         self.parts -= 1
         if self.parts == 0:
             self.arrived_at = engine.clock
             self.cause = cause
             self.last = server
             if self.waiter is not None:
-                self.waiter.succeed()
+                engine.succeed_after(self.waiter, self.latency_ps)
 
 
 class Requester:
@@ -90,15 +116,18 @@ class Requester:
         self._engine = engine
         self._flows: dict[int, Flow] = {}
 
-    def fetch(self, parts: Sequence[tuple[Hop, float, str]], weight: float, latency_ps: int) -> Fetch:
-        """Send `(hop, bytes, access)` parts for `weight` equal requesters; the bytes are those of all of them."""
+    def fetch(self, parts: Sequence[Part], weight: float, latency_ps: int) -> Fetch:
+        """Send `parts` for `weight` equal requesters; their bytes are those of all of them."""
         engine = self._engine
-        fetch = Fetch(engine.clock, len(parts), latency_ps)
-        for hop, n_bytes, access in parts:
+        served = [part for part in parts if not part.is_hidden]
+        fetch = Fetch(engine.clock, len(served), latency_ps)
+        for hop, n_bytes, access, is_hidden in parts:
+            work = hop.take(n_bytes, access)
+            if is_hidden:
+                continue
             server = hop.server(access)
             flow = self._flows.get(id(server))
             if flow is None:
                 flow = self._flows[id(server)] = Flow(server)
-            cause = hop.cause
-            flow.submit(hop.take(n_bytes, access), weight, partial(fetch.part_done, engine, cause, server))
+            flow.submit(work, weight, partial(fetch.part_done, engine, hop.cause, server))
         return fetch

@@ -14,6 +14,7 @@ from sim.workload.quant import Format
 from sim.workload.runtime import KernelRule
 
 KINDS = 4
+EVEN_TILES = 64
 
 
 def scores(op: Attention) -> float:
@@ -37,10 +38,10 @@ def kv_bytes(op: Attention, kv: Format) -> float:
 
 
 def prefill_kernel(
-    op: Attention, name: str, rule: KernelRule, kv: Format, act: Format, *, inputs_resident: bool
+    op: Attention, name: str, rule: KernelRule, kv: Format, act: Format, sms: int, *, inputs_resident: bool
 ) -> Kernel:
     """Query tiles x KV heads (or heads) x sequences; causal, so later tiles walk more keys."""
-    packed = op.heads // op.kv_heads if rule.packs_gqa else 1
+    packed = _packed(op, rule)
     head_groups = op.heads // packed
     rows = min(rule.tile_m, key=lambda r: (ceil(op.query * packed / r), r))
     queries = max(1, rows // packed)
@@ -60,16 +61,17 @@ def prefill_kernel(
         name=name,
         tiles=tiles,
         n_steps=max(1, round(mean_steps)),
-        grid=Grid(n_q),
+        grid=Grid(n_q, batches=head_groups * op.batch),
         operands=operands,
         work=_work(op, rule, rows),
         stages=rule.stages,
         schedule="persistent" if rule.schedule == "persistent" else "tiles",
-        kinds=() if is_uniform else _kinds(steps, head_groups * op.batch),
+        kinds=() if is_uniform else _kinds(steps, head_groups * op.batch, sms),
         store_bytes=query_bytes / tiles,
         threads=rule.threads,
         shared_bytes=_shared(op, rule, kv, rows),
         registers=rule.registers,
+        ctas_per_sm=rule.ctas_per_sm,
         prologue_cycles=rule.prologue_cycles,
         step_cycles=rule.step_cycles,
         tile=(rows, rule.tile_n, op.head_dim),
@@ -82,7 +84,7 @@ def decode_kernel(
     op: Attention, name: str, rule: KernelRule, kv: Format, act: Format, slots: int, *, inputs_resident: bool
 ) -> Kernel:
     """One query per sequence: the keys of each (sequence, KV head) are split over CTAs to fill the GPU."""
-    packed = op.heads // op.kv_heads if rule.packs_gqa else 1
+    packed = _packed(op, rule)
     units = op.batch * op.heads // packed
     keys = op.context if op.window is None else min(op.context, op.window)
     all_steps = max(1, ceil(keys / rule.tile_n))
@@ -92,7 +94,7 @@ def decode_kernel(
     query_bytes = packed * op.head_dim * act.bits_per_weight / 8
     operands = (
         Operand("inputs", query_bytes / steps, "b", inputs_resident),
-        Operand("kv", kv_total / (split * steps), "b", shared_by=op.heads // packed // op.kv_heads),
+        Operand("kv", kv_total / (split * steps), "b", access=rule.access, shared_by=op.heads // packed // op.kv_heads),
     )
     rows = min(rule.tile_m, key=lambda r: (ceil(packed / r), r))
     stored = query_bytes if split == 1 else packed * (op.head_dim + 2) * 4.0
@@ -100,7 +102,7 @@ def decode_kernel(
         name=name,
         tiles=units * split,
         n_steps=steps,
-        grid=Grid(1, 1, split),
+        grid=Grid(1, 1, split, batches=units),
         operands=operands,
         work=_work(op, rule, rows),
         stages=rule.stages,
@@ -108,6 +110,7 @@ def decode_kernel(
         threads=rule.threads,
         shared_bytes=_shared(op, rule, kv, rows),
         registers=rule.registers,
+        ctas_per_sm=rule.ctas_per_sm,
         prologue_cycles=rule.prologue_cycles,
         step_cycles=rule.step_cycles,
         tile=(rows, rule.tile_n, op.head_dim),
@@ -117,6 +120,12 @@ def decode_kernel(
     )
 
 
+def _packed(op: Attention, rule: KernelRule) -> int:
+    """Query heads that one CTA takes together, so that they share their KV tiles."""
+    shared = op.heads // op.kv_heads
+    return max((pack for pack in rule.gqa_packs if shared % pack == 0), default=1) if rule.gqa_packs else shared
+
+
 def _keys_seen(op: Attention, first_query: int, end_query: int) -> int:
     """Keys that the queries [first_query, end_query) of a sequence see together."""
     end = op.context - op.query + end_query
@@ -124,15 +133,21 @@ def _keys_seen(op: Attention, first_query: int, end_query: int) -> int:
     return end - start
 
 
-def _kinds(steps: list[int], per_tile: int) -> tuple[tuple[int, int], ...]:
-    """At most `KINDS` lengths, longest first, keeping the sum of K-steps."""
+def _kinds(steps: list[int], per_tile: int, sms: int) -> tuple[tuple[int, int], ...]:
+    """Tiles by their number of K-steps, longest first, keeping the sum of K-steps.
+
+    At most `KINDS` lengths; only the mean length (rounded up and down) where an SM takes so many tiles that their
+    lengths even out.
+    """
+    if len(steps) * per_tile > EVEN_TILES * sms:
+        total = sum(steps) * per_tile
+        whole, more = divmod(total, len(steps) * per_tile)
+        kinds = [(more, whole + 1), (len(steps) * per_tile - more, whole)]
+        return tuple((count, length) for count, length in kinds if count and length)
     ordered = sorted(steps, reverse=True)
     size = max(1, ceil(len(ordered) / KINDS))
-    kinds = []
-    for start in range(0, len(ordered), size):
-        part = ordered[start : start + size]
-        kinds.append((len(part) * per_tile, max(1, round(sum(part) / len(part)))))
-    return tuple(kinds)
+    parts = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    return tuple((len(part) * per_tile, max(1, round(sum(part) / len(part)))) for part in parts)
 
 
 def _work(op: Attention, rule: KernelRule, rows: int) -> tuple[Work, ...]:

@@ -76,8 +76,7 @@ def gemm_kernel(
 def grouped_kernel(op: GroupedGemm, name: str, rule: KernelRule, formats: Formats, *, inputs_resident: bool) -> Kernel:
     """The kernel of one GEMM per active expert: expected experts and row tiles from the routing's popularity."""
     rows_total = op.tokens * op.top_k
-    mean_rows = max(1, ceil(rows_total / op.experts))
-    rows = tile_rows(rule, min(op.tokens, 4 * mean_rows))
+    rows = tile_rows(rule, op.tokens if rule.tile_m_by == "tokens" else ceil(rows_total / op.experts))
     routing = route(op.tokens, op.experts, op.top_k, op.skew, rows)
     n, k = _stored(op.n, rule.pad_n), _stored(op.k, rule.pad_k)
     n_n, steps = ceil(n / rule.tile_n), ceil(k / rule.tile_k)
@@ -90,7 +89,7 @@ def grouped_kernel(op: GroupedGemm, name: str, rule: KernelRule, formats: Format
         Operand("inputs", input_bytes / (routing.row_tiles * steps), "bm", inputs_resident),
         Operand("weights", weight_bytes / (experts * n_n * steps), "bn", access=rule.access),
     )
-    grid = Grid(per_expert, n_n, order=rule.order)
+    grid = Grid(per_expert, n_n, order=rule.order, batches=max(1, round(experts)))
     stored = rows_total * (op.n / 2 if op.is_gated else op.n) * formats.outputs.bits_per_weight / 8
     return _kernel(
         name,

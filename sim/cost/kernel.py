@@ -66,7 +66,7 @@ class Lowering:
         kv, act = self._format(op.kv_dtype), self._format(op.dtype)
         if op.query == 1:
             return decode_kernel(op, name, rule, kv, act, self.sms, inputs_resident=inputs_resident)
-        return prefill_kernel(op, name, rule, kv, act, inputs_resident=inputs_resident)
+        return prefill_kernel(op, name, rule, kv, act, self.sms, inputs_resident=inputs_resident)
 
     def traffic(self, op: Op) -> Traffic:
         """Bytes by role, for what stays in L2 from op to op."""

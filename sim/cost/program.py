@@ -12,22 +12,34 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The order in which tiles are walked: batches (experts, heads) outermost, then rows and columns, then K-splits.
+    """The order in which tiles are walked; K-splits move fastest.
 
-    `order` says which of the two moves fastest: `m` (rows, inside groups of `group` rows: a swizzle) or `n`.
+    `order`: the coordinates from slowest to fastest: `b` (experts, heads, sequences), `m` (rows), `n` (columns). In the
+    order `bnm` rows may move inside groups of `group` rows (a swizzle).
     """
 
     rows: int
     columns: int = 1
     splits: int = 1
     group: int = 0
-    order: str = "m"
+    order: str = "bnm"
+    batches: int = 1
+
+    def has_panel_per_tile(self, operand: Operand) -> bool:
+        """Whether no two tiles share a panel of `operand`, so that it streams through the cache."""
+        varies = {"m": self.rows > 1, "n": self.columns > 1, "b": self.batches > 1}
+        is_shared = operand.shared_by > 1 or any(v and axis not in operand.follows for axis, v in varies.items())
+        return not is_shared
 
     def place(self, tile: int) -> tuple[int, int, int, int]:
         """(batch, row, column, split) of a tile."""
         rest, split = divmod(tile, self.splits)
+        if self.order == "nbm":
+            rest, row = divmod(rest, self.rows)
+            column, batch = divmod(rest, self.batches)
+            return batch, row, column, split
         batch, within = divmod(rest, self.rows * self.columns)
-        if self.order == "n":
+        if self.order == "bmn":
             row, column = divmod(within, self.columns)
             return batch, row, column, split
         group = self.group or self.rows
@@ -44,7 +56,7 @@ class Operand:
     `step_bytes`: bytes that one CTA fetches per K-step (edge tiles averaged in, so that totals are exact).
     `follows`: which coordinates of a tile tell its panel: letters of `bmn`. `shared_by`: so many batches in a row share
     a panel (query heads of one KV head). `is_resident`: the panels are in L2 when the kernel starts.
-    `access`: `read` or `random` (short scattered pieces).
+    `access`: `read`, `random` (scattered pieces of 512 B) or `strided` (rows of a tile, a few sectors each).
     """
 
     name: str

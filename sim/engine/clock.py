@@ -55,6 +55,11 @@ class Engine:
         """An event `delay_ps` from now."""
         return Timeout(self._env, delay_ps)
 
+    def succeed_after(self, event: Event, delay_ps: int) -> None:
+        """Let `event` happen in `delay_ps`: one event instead of a signal and a timeout."""
+        event._ok, event._value = True, None  # what `Event.succeed` does, which has no delay
+        self._env.schedule(event, delay=delay_ps)
+
     def call_after(self, delay_ps: int, action: Callable[[], None]) -> None:
         """Run `action` in `delay_ps`."""
         callbacks = Timeout(self._env, delay_ps).callbacks
@@ -78,15 +83,12 @@ class Engine:
             DeadlockError: nothing is scheduled any more; names every live process and what it waits for.
         """
         step = self._env.step
-        count = 0
         try:
             while not until.processed:
                 step()
-                count += 1
+                self.events += 1
         except EmptySchedule:
             raise DeadlockError(self._deadlock()) from None
-        finally:
-            self.events += count
         if not until.ok:
             raise until.value  # type: ignore[misc]  # a failed event's value is its exception
 

@@ -13,7 +13,7 @@ from sim.component.l2 import L2Spec
 from sim.component.memory import MemorySpec
 from sim.component.profile import Device
 from sim.component.tlb import TlbSpec
-from sim.component.transfer import Hop, Requester
+from sim.component.transfer import Requester, across
 from sim.engine import Behaviour, Engine
 from sim.errors import Problem, WiringError
 from sim.hwspec import ComponentSpec, HardwareSpec
@@ -97,6 +97,7 @@ class Machine:
             limits=limits,
             issue_ps=ps_from_seconds(gpu.issue_latency),
             l2_capacity_bytes=float(l2.capacity),
+            l2_ways=l2.ways,
             l2=l2_hop,
             memory_path=tuple(hops),
             walk_ps=ps_from_seconds(tlb.walk) if tlb else 0,
@@ -123,8 +124,7 @@ class Machine:
         hops = [hop for name in way if (hop := self.components[name].carry(engine)) is not None]
         if not hops:
             raise WiringError(Problem(f"nothing on the way {' -> '.join(way)} carries traffic", code="not_linked"))
-        parts: list[tuple[Hop, float, str]] = [(hop, n_bytes, "read") for hop in hops]
-        fetch = Requester(engine).fetch(parts, 1, sum(hop.latency_ps for hop in hops))
+        fetch = Requester(engine).fetch(across(hops, n_bytes, "read"), 1, sum(hop.latency_ps for hop in hops))
 
         def wait() -> Behaviour:
             if fetch.arrived_at < 0:

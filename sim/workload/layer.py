@@ -270,10 +270,10 @@ class LayerBuilder:
         self._launch("moe_sort", rows)
         self._launch("moe_gather", rows * hidden)
         if self._runtime.gate_up == "fused":
-            self._grouped("moe_gate_up", "expert_gate", ffn, tokens, 2 * width, hidden, index, rows=tokens)
+            self._grouped("moe_gate_up", "expert_gate", ffn, tokens, 2 * width, hidden, index, rows=rows)
         else:
-            self._grouped("moe_gate", "expert_gate", ffn, tokens, width, hidden, index, rows=tokens)
-            self._grouped("moe_up", "expert_up", ffn, tokens, width, hidden, index, rows=tokens)
+            self._grouped("moe_gate", "expert_gate", ffn, tokens, width, hidden, index, rows=rows)
+            self._grouped("moe_up", "expert_up", ffn, tokens, width, hidden, index, rows=rows)
         if ffn.expert_bias:
             self._launch("moe_gate_bias", rows * width)
             self._launch("moe_up_bias", rows * width)

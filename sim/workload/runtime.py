@@ -52,6 +52,9 @@ class KernelRule(_Frozen):
     unit: str = Field(description="matrix or CUDA-core rate it uses: a key of the GPU's flop_per_clock_per_sm")
     efficiency: Number = Field(1.0, gt=0, le=1, description="share of the unit's issue slots the inner loop fills")
     tile_m: tuple[int, ...] = Field((128,), description="choices of rows per tile: the fewest tiles, then the smallest")
+    tile_m_by: Literal["tokens", "expert_rows"] = Field(
+        "tokens", description="grouped GEMM: tile height for all tokens, or for the mean rows of an expert"
+    )
     tile_n: int = Field(128, gt=0, description="columns per tile (attention: keys per step)")
     tile_k: Whole = Field(64, gt=0, description="depth of a K-step")
     stages: int = Field(2, gt=0, description="K-steps whose fetches may be outstanding")
@@ -60,7 +63,9 @@ class KernelRule(_Frozen):
     split_limit: int = Field(1, gt=0, description="most K-splits (attention decode: most KV splits)")
     split_steps: int = Field(1, gt=0, description="fewest K-steps that a split keeps")
     swizzle: int = Field(1, gt=0, description="rows of tiles that are walked together; 1 = columns outermost")
-    order: Literal["m", "n"] = Field("m", description="which tile index moves fastest within a swizzle group")
+    order: Literal["bnm", "bmn", "nbm"] = Field(
+        "bnm", description="how tiles are walked, slowest first: b batches (experts), m rows, n columns of the output"
+    )
     threads: int = Field(256, gt=0)
     registers: int = Field(128, gt=0, description="32-bit registers per thread")
     shared_bytes: int | None = Field(None, description="shared memory per CTA; null = stages x tiles")
@@ -75,9 +80,11 @@ class KernelRule(_Frozen):
     quantize_site: str | None = Field(None, description="site launched before it to bring activations into that format")
     alu_flops_per_weight: Number = Field(0.0, ge=0, description="CUDA-core work to unpack one weight, per tile pass")
     alu_flops_per_score: Number = Field(0.0, ge=0, description="attention: CUDA-core work per score (softmax)")
-    packs_gqa: bool = Field(True, description="attention: the query heads of a KV head share its KV tiles in one CTA")
+    gqa_packs: tuple[int, ...] = Field(
+        (), description="attention: query heads of a KV head that a CTA can take together; empty = all of them"
+    )
     reduce_site: str | None = Field(None, description="site launched after a split to add the parts up")
-    access: Literal["read", "random"] = "read"
+    access: Literal["read", "random", "strided"] = Field("read", description="how weights are read from memory")
 
 
 class Launch(_Frozen):
