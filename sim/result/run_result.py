@@ -91,7 +91,7 @@ class RunResult:
         together = _shares(steps) if steps else None
         profiles = {op.profile: op.profile_events for step in steps for op in step.ops if op.profile}
         identity = asdict(me)
-        for key in ("peak_bytes_per_s", "sustained_bytes_per_s", "peak_flops"):
+        for key in ("peak_bytes_per_s", "sustained_bytes_per_s", "peak_flops", "l2_bytes_per_s"):
             identity.pop(key)
         identity["clock_hz"] = {"prefill": me.clock_hz, "decode": me.clock_hz}
         identity["warnings"] = list(me.warnings)

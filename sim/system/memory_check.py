@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import ceil
 
 from sim.component.memory import MemorySpec
@@ -35,6 +36,13 @@ def memory_use(
     activations = activation_bytes(model, runtime, request)
     own = round(runtime.memory.context_bytes + runtime.memory.workspace_bytes)
     needed = weights + cache + activations + own
+
+    longer = model.max_context - request.depth - request.prompt - request.output
+
+    def fits(other: Request) -> bool:
+        moving = kv_cache_bytes(model, runtime, other, kv) + activation_bytes(model, runtime, other)
+        return weights + own + moving <= available
+
     short = max(0, needed - available)
     return MemoryUse(
         capacity_bytes=memory.capacity,
@@ -49,7 +57,20 @@ def memory_use(
         fits=not short,
         short_bytes=short,
         would_fit=_proposal(model, needed - weights, available, cache, request, smaller()) if short else None,
+        more_sequences=_most(lambda n: fits(replace(request, batch=request.batch + n))),
+        more_tokens=_most(lambda n: n <= longer and fits(replace(request, depth=request.depth + n))),
     )
+
+
+def _most(fits: Callable[[int], bool]) -> int:
+    """The largest n >= 0 that fits, for a need that grows with n; 0 if not even that does, at most 2^40."""
+    low, high = 0, 1
+    while high < 2**40 and fits(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
 def kv_cache_bytes(model: ModelSpec, runtime: RuntimeSpec, request: Request, kv: Format) -> int:

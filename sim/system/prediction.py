@@ -206,4 +206,5 @@ def _identity(
         sustained_bytes_per_s=machine.memory.bandwidth * machine.memory.sustained.read,
         peak_flops=machine.gpu.peak,
         seed=arguments.seed,
+        l2_bytes_per_s=machine.l2.bandwidth,
     )
