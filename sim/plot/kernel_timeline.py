@@ -9,9 +9,9 @@ from sim.plot.style import (
     LAYER,
     bound_patches,
     figure,
-    last_steps,
     place_of,
     say_instead,
+    shown_phases,
     time_scale,
     time_text,
 )
@@ -44,7 +44,8 @@ class Bar(NamedTuple):
 
 def timeline(result: RunResult) -> Figure:
     """A panel per phase: the longest layer of its last step (an op trace: its longest block), in the steady state."""
-    steps = [step for step in last_steps(result) if step.spans]
+    lasts = [result.trace.of(phase)[-1] for phase in shown_phases(result)] if result.trace else []
+    steps = [step for step in lasts if step.spans]
     if not steps:
         return say_instead(result, WHAT, "nothing was simulated")
     chosen = [layer_bars(step) for step in steps]

@@ -26,8 +26,8 @@ def place_labels(fig: Figure, axis: Axes, points: list[tuple[float, float]], nam
     """
     fig.draw_without_rendering()  # the axes' final place is known only now
     scale = 72 / fig.dpi
-    spots = [tuple(float(v) * scale for v in axis.transData.transform(point)) for point in points]
-    frame = tuple(float(v) * scale for v in axis.get_window_extent().extents)
+    spots = [(float(x) * scale, float(y) * scale) for x, y in axis.transData.transform(points)]
+    frame = _box_of(axis.get_window_extent().extents, scale)
     legend = axis.get_legend()
     taken: list[Box] = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots]
     taken += [_box_of(text.get_window_extent().extents, scale) for text in axis.texts]
@@ -59,11 +59,11 @@ def _candidates(spot: tuple[float, float], size: tuple[float, float]) -> list[Bo
     return boxes
 
 
-def _cost(box: Box, spot: tuple[float, float], taken: list[Box], frame: tuple[float, ...]) -> float:
+def _cost(box: Box, spot: tuple[float, float], taken: list[Box], frame: Box) -> float:
     """Covering something is worse than any distance; leaving the frame is worst."""
     covered = sum(_overlap(box, other) for other in taken)
     area = (box[2] - box[0]) * (box[3] - box[1])
-    outside = area - _overlap(box, (frame[0], frame[1], frame[2], frame[3]))
+    outside = area - _overlap(box, frame)
     away = abs((box[0] + box[2]) / 2 - spot[0]) + abs((box[1] + box[3]) / 2 - spot[1])
     return away + 10 * covered + 50 * outside
 

@@ -12,6 +12,7 @@ from sim.plot.style import (
     plain,
     say_instead,
     share_text,
+    shown_phases,
     time_scale,
     time_text,
 )
@@ -32,7 +33,7 @@ def ops(result: RunResult) -> Figure:
 
     Bars of a panel sum to the mean time of a step (more where components overlap, as ops of the host and the GPU may).
     """
-    phases = result.trace.phases() if result.trace else []
+    phases = shown_phases(result)
     if result.trace is None or not phases:
         return say_instead(result, WHAT, "nothing was simulated")
     tables = [(phase, rows(result.trace.of(phase))) for phase in phases]

@@ -7,7 +7,7 @@ from math import log10
 from typing import TYPE_CHECKING
 
 from sim.plot.labels import place_labels
-from sim.plot.style import BOUND_COLOURS, bound_patches, figure, place_of, plain, say_instead, share_text
+from sim.plot.style import BOUND_COLOURS, bound_patches, figure, place_of, plain, say_instead, share_text, shown_phases
 from sim.result.identity import Identity
 from sim.result.run_result import RunResult
 from sim.result.trace import CAUSES, OpRecord, StepTrace
@@ -40,14 +40,14 @@ class Point:
 def roofline(result: RunResult) -> Figure:
     """Places that take 1 % of a phase or more; area of a mark by share of the phase, the longest ones named."""
     trace = result.trace
-    points = [p for phase in trace.phases() for p in points_of(phase, trace.of(phase))] if trace else []
+    points = [p for phase in shown_phases(result) for p in points_of(phase, trace.of(phase))] if trace else []
     if trace is None or not points:
         return say_instead(result, WHAT, "no kernel both computes and moves bytes: nothing to place on a roofline")
     fig = figure(result, WHAT, width=7.6, height=4.8)
     axis = fig.subplots()
     _limits(axis, points, result.identity)
     _roofs(axis, points, result.identity)
-    marks = {phase: MARKERS[i % len(MARKERS)] for i, phase in enumerate(trace.phases())}
+    marks = {phase: MARKERS[i % len(MARKERS)] for i, phase in enumerate(shown_phases(result))}
     for p in points:
         axis.scatter(p.intensity, p.flops_per_s / 1e12, marker=marks[p.phase], c=BOUND_COLOURS[p.bound],
                      s=18 + 260 * p.share, edgecolors="black", linewidths=0.5, zorder=3)  # fmt: skip

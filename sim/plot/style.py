@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim.result.run_result import RunResult
-from sim.result.trace import BOUNDS, OpRecord, StepTrace
+from sim.result.trace import BOUNDS, OpRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,6 +48,7 @@ SETTINGS = {
     "path.simplify": False,
 }
 DPI = 120
+MOST_PHASES = 4
 LAYER = re.compile(r"^L\d*\.")
 """How the ids of a layer's ops begin."""
 
@@ -66,9 +67,9 @@ def house_style() -> Iterator[None]:
 def figure(result: RunResult, what: str, width: float = 7.0, height: float = 4.0) -> Figure:
     """An empty figure (inches) whose title says what is drawn of which run."""
     from matplotlib.figure import Figure as MatplotlibFigure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    fig = MatplotlibFigure(figsize=(width, height), layout="constrained")
-    fig.get_layout_engine().set(w_pad=0.08, h_pad=0.06)  # type: ignore[union-attr]
+    fig = MatplotlibFigure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
     fig.suptitle(f"{what}: {run_title(result)}", x=0.01, ha="left", fontsize=10)
     return fig
 
@@ -80,7 +81,9 @@ def run_title(result: RunResult) -> str:
     shown = [f"{path}={value}" for path, value in list(me.overrides.items())[:3]]
     changed = "\nchanged: " + ", ".join(shown) + (", ..." if len(me.overrides) > 3 else "") if shown else ""
     if me.model is None:
-        return f"op trace {result.workload.name}\n{software}{changed}"
+        phases = len(result.trace.phases()) if result.trace else 0
+        some = f", the {MOST_PHASES} longest of {phases} phases" if phases > MOST_PHASES else ""
+        return f"op trace {result.workload.name}{some}\n{software}{changed}"
     asked = f"batch {me.batch}, prompt {me.prompt_tokens:,}, depth {me.context_depth:,}, output {me.output_tokens:,}"
     return f"{me.model} ({me.quant}, KV {me.kv_dtype})\n{software}; {asked}{changed}"
 
@@ -101,9 +104,11 @@ def bound_patches(used: set[str]) -> list[Patch]:
     return [Patch(color=BOUND_COLOURS[bound], label=BOUND_WORDS[bound]) for bound in BOUNDS if bound in used]
 
 
-def last_steps(result: RunResult) -> list[StepTrace]:
-    """The last simulated step of each phase; none where nothing was simulated."""
-    return [result.trace.of(phase)[-1] for phase in result.trace.phases()] if result.trace else []
+def shown_phases(result: RunResult) -> list[str]:
+    """The phases that get a panel, in order: the longest ones of a trace that has very many."""
+    phases = result.trace.phases() if result.trace else []
+    longest = sorted(phases, key=lambda phase: -(result.phase_time_s(phase) or 0.0))[:MOST_PHASES]
+    return [phase for phase in phases if phase in longest]
 
 
 def time_scale(longest_ps: float) -> tuple[float, str]:

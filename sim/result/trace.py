@@ -100,6 +100,10 @@ class StepTrace:
     folded: tuple[Folded, ...] = ()
     events: int = 0
 
+    def is_long(self, limit: int) -> bool:
+        """Whether `all_spans` would give more than `limit` spans."""
+        return len(self.spans) + sum((fold.end - fold.first) * fold.copies for fold in self.folded) > limit
+
     def all_spans(self) -> Iterator[Span]:
         """Every span, the folded iterations written out, in time order per block."""
         marks = {fold.end: fold for fold in self.folded}
