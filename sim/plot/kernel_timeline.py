@@ -110,6 +110,7 @@ def _draw(axis: Axes, step: StepTrace, bars: list[Bar], components: list[str]) -
             height=0.8,
         )
     _name_ops(axis, step, [bar for bar in bars if bar.component == components[0]], total, unit_ps)
+    _name_inside(axis, step, [bar for bar in bars if bar.component != components[0]], components, unit_ps)
     axis.set_yticks(
         [-row for row in range(len(components))], [name.upper() if name == "gpu" else name for name in components]
     )
@@ -138,9 +139,8 @@ def _name_ops(axis: Axes, step: StepTrace, bars: list[Bar], total: int, unit_ps:
         )  # fmt: skip
 
 
-def _name_inside(axis: Axes, step: StepTrace, bars: list[Bar], components: list[str], width: float) -> None:
+def _name_inside(axis: Axes, step: StepTrace, bars: list[Bar], components: list[str], unit_ps: float) -> None:
     """Names in the lower lanes, in or right of the op's bar."""
-    unit_ps = max(bar.end_ps for bar in bars) / width if bars else 1.0
     named = {op.op: place_of(op) for op in step.ops}
     for op in dict.fromkeys(bar.op for bar in bars):
         mine = [bar for bar in bars if bar.op == op]

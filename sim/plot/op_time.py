@@ -16,6 +16,7 @@ from sim.plot.style import (
     time_scale,
     time_text,
 )
+from sim.result.critical import elapsed
 from sim.result.run_result import RunResult
 from sim.result.trace import BOUNDS, CAUSES, StepTrace
 
@@ -31,7 +32,7 @@ WHAT = "Time by op"
 def ops(result: RunResult) -> Figure:
     """A panel per phase: mean time per step by place in the model, the rest summed up, each with its share.
 
-    Bars of a panel sum to the mean time of a step (more where components overlap, as ops of the host and the GPU may).
+    Bars of a panel sum to the mean time of a step; where components work side by side each moment counts once.
     """
     phases = shown_phases(result)
     if result.trace is None or not phases:
@@ -56,11 +57,12 @@ def rows(steps: list[StepTrace]) -> list[tuple[str, dict[str, float]]]:
     weights = sum(step.weight for step in steps) or 1.0
     totals: dict[str, dict[str, float]] = {}
     for step in steps:
+        spent = elapsed(step)
         for op in step.ops:
-            for cause, ps in op.causes.items():
+            for cause, ps in spent[op.block, op.op].items():
                 place = HOST_ROW if cause == "step" and op.component != "host" else place_of(op)
                 parts = totals.setdefault(place, dict.fromkeys(BOUNDS, 0.0))
-                parts[CAUSES[cause]] += ps * op.repeat * step.weight / weights
+                parts[CAUSES[cause]] += ps * step.weight / weights
     ranked = sorted(totals.items(), key=lambda item: (-sum(item[1].values()), item[0]))
     if len(ranked) <= MOST_ROWS + 1:
         return ranked
