@@ -101,14 +101,13 @@ def _merge(spans: list[Span], start: int) -> list[Bar]:
 def _draw(axis: Axes, step: StepTrace, bars: list[Bar], components: list[str]) -> None:
     total = max(bar.end_ps for bar in bars)
     unit_ps, unit = time_scale(total)
-    for bar in bars:
-        axis.barh(
-            -components.index(bar.component),
-            (bar.end_ps - bar.start_ps) / unit_ps,
-            left=bar.start_ps / unit_ps,
-            color=BOUND_COLOURS[bar.bound],
-            height=0.8,
-        )
+    axis.barh(
+        [-components.index(bar.component) for bar in bars],
+        [(bar.end_ps - bar.start_ps) / unit_ps for bar in bars],
+        left=[bar.start_ps / unit_ps for bar in bars],
+        color=[BOUND_COLOURS[bar.bound] for bar in bars],
+        height=0.8,
+    )
     _name_ops(axis, step, [bar for bar in bars if bar.component == components[0]], total, unit_ps)
     _name_inside(axis, step, [bar for bar in bars if bar.component != components[0]], components, unit_ps)
     axis.set_yticks(
@@ -126,8 +125,7 @@ def _name_ops(axis: Axes, step: StepTrace, bars: list[Bar], total: int, unit_ps:
     places_by_op = {op.op: place_of(op) for op in step.ops}
     lives = {op: (min(b.start_ps for b in bars if b.op == op), max(b.end_ps for b in bars if b.op == op))
              for op in dict.fromkeys(bar.op for bar in bars)}  # fmt: skip
-    for begin, _ in lives.values():
-        axis.plot([begin / unit_ps] * 2, [-0.4, 0.4], color="white", linewidth=0.4)
+    axis.vlines([begin / unit_ps for begin, _ in lives.values()], -0.4, 0.4, color="white", linewidth=0.4)
     named = [(op, life) for op, life in lives.items() if life[1] - life[0] >= SMALLEST_LABEL * total]
     places = spread([sum(life) / 2 / total for _, life in named], LABEL_GAP)
     for (op, (begin, end)), place in zip(named, places, strict=True):
@@ -146,7 +144,14 @@ def _name_inside(axis: Axes, step: StepTrace, bars: list[Bar], components: list[
         mine = [bar for bar in bars if bar.op == op]
         begin, end = min(bar.start_ps for bar in mine), max(bar.end_ps for bar in mine)
         text = f" {named[op]} {time_text(end - begin)}"
-        axis.text(begin / unit_ps, -components.index(mine[0].component), text, va="center", fontsize=7.5)
+        axis.text(
+            begin / unit_ps,
+            -components.index(mine[0].component),
+            text,
+            va="center",
+            fontsize=7.5,
+            bbox={"facecolor": "white", "alpha": 0.6, "linewidth": 0, "pad": 0.5},
+        )
 
 
 def spread(places: list[float], gap: float) -> list[float]:

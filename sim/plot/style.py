@@ -143,6 +143,8 @@ def save(fig: Figure, path: Path) -> list[Path]:
     """Write `path` as SVG and PNG; reproducible bytes."""
     svg, png = path.with_suffix(".svg"), path.with_suffix(".png")
     with house_style():
+        fig.draw_without_rendering()
+        fig.set_layout_engine("none")  # laid out once for both files
         fig.savefig(svg, metadata={"Date": None})
         fig.savefig(png, dpi=DPI, metadata={"Software": None})
     return [svg, png]
