@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,13 @@ def test_a_model_that_does_not_fit(capsys: pytest.CaptureFixture[str]):
     assert re.search(rf"short by +{use.short_bytes / 1e9:.1f} GB", out)
     assert f"would fit   {use.would_fit}" in out
     assert "How fast?" not in out
+
+
+def test_the_module_gives_the_exit_code_of_the_command(root: Path):
+    command = [sys.executable, "-m", "sim", *TOO_LARGE, "--quiet"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "")
+    assert ESCAPE not in done.stdout
 
 
 def test_an_op_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
