@@ -7,14 +7,14 @@ import json
 import runpy
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim.cli.parser import add_shared
 from sim.cli.progress import ProgressLine
-from sim.cli.table import print_result
 from sim.errors import InputError, Problem
-from sim.result.export import check_target
-from sim.result.run_result import RunResult
+
+if TYPE_CHECKING:
+    from sim.result import RunResult
 
 HELP = "predict a model on a machine, or replay an op trace"
 EXAMPLE = """examples:
@@ -45,7 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run; 0 done, 3 does not fit."""
-    from sim import api  # noqa: PLC0415 - `sparksim --help` need not load the simulator
+    # `sparksim --help` need not load the simulator
+    from sim import api  # noqa: PLC0415
+    from sim.cli.table import print_result  # noqa: PLC0415
+    from sim.result.export import check_target  # noqa: PLC0415
 
     for plugin in arguments.plugin:
         _plug_in(plugin)

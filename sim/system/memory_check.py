@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from math import ceil
 
 from sim.component.memory import MemorySpec
@@ -32,16 +33,18 @@ def memory_use(
     reserved = system.reserve if system else 0
     available = round((visible - reserved) * runtime.memory.fraction)
     weights = weights_bytes(model, quant)
-    cache = kv_cache_bytes(model, runtime, request, kv)
+    kv_cache = kv_cache_bytes(model, runtime, request, kv)
     activations = activation_bytes(model, runtime, request)
     own = round(runtime.memory.context_bytes + runtime.memory.workspace_bytes)
-    needed = weights + cache + activations + own
+    needed = weights + kv_cache + activations + own
 
     longer = model.max_context - request.depth - request.prompt - request.output
 
-    def fits(other: Request) -> bool:
-        moving = kv_cache_bytes(model, runtime, other, kv) + activation_bytes(model, runtime, other)
-        return weights + own + moving <= available
+    kept = cache(lambda depth: kv_cache_bytes(model, runtime, replace(request, batch=1, depth=depth), kv))
+    live = cache(lambda batch: activation_bytes(model, runtime, replace(request, batch=batch)))
+
+    def fits(batch: int, depth: int) -> bool:
+        return weights + own + batch * kept(depth) + live(batch) <= available
 
     short = max(0, needed - available)
     return MemoryUse(
@@ -51,14 +54,14 @@ def memory_use(
         reserved_bytes=reserved,
         peak_bytes=needed + reserved,
         weights_bytes=weights,
-        kv_cache_bytes=cache,
+        kv_cache_bytes=kv_cache,
         activation_bytes=activations,
         runtime_bytes=own,
         fits=not short,
         short_bytes=short,
-        would_fit=_proposal(model, needed - weights, available, cache, request, smaller()) if short else None,
-        more_sequences=_most(lambda n: fits(replace(request, batch=request.batch + n))),
-        more_tokens=_most(lambda n: n <= longer and fits(replace(request, depth=request.depth + n))),
+        would_fit=_proposal(model, needed - weights, available, kv_cache, request, smaller()) if short else None,
+        more_sequences=_most(lambda n: fits(request.batch + n, request.depth)),
+        more_tokens=_most(lambda n: n <= longer and fits(request.batch, request.depth + n)),
     )
 
 
