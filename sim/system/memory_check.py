@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from math import ceil
 
 from sim.component.memory import MemorySpec
@@ -38,13 +37,15 @@ def memory_use(
     own = round(runtime.memory.context_bytes + runtime.memory.workspace_bytes)
     needed = weights + kv_cache + activations + own
 
-    longer = model.max_context - request.depth - request.prompt - request.output
+    alone = kv_cache_bytes(model, runtime, replace(request, batch=1), kv)
 
-    kept = cache(lambda depth: kv_cache_bytes(model, runtime, replace(request, batch=1, depth=depth), kv))
-    live = cache(lambda batch: activation_bytes(model, runtime, replace(request, batch=batch)))
+    def more_sequences_fit(n: int) -> bool:
+        larger = replace(request, batch=request.batch + n)
+        return needed - activations + n * alone + activation_bytes(model, runtime, larger) <= available
 
-    def fits(batch: int, depth: int) -> bool:
-        return weights + own + batch * kept(depth) + live(batch) <= available
+    def more_tokens_fit(n: int) -> bool:
+        longer = replace(request, depth=request.depth + n)
+        return needed - kv_cache + kv_cache_bytes(model, runtime, longer, kv) <= available
 
     short = max(0, needed - available)
     return MemoryUse(
@@ -60,16 +61,18 @@ def memory_use(
         fits=not short,
         short_bytes=short,
         would_fit=_proposal(model, needed - weights, available, kv_cache, request, smaller()) if short else None,
-        more_sequences=_most(lambda n: fits(request.batch + n, request.depth)),
-        more_tokens=_most(lambda n: n <= longer and fits(request.batch, request.depth + n)),
+        more_sequences=_most(more_sequences_fit, (available - needed) // max(1, alone)),
+        more_tokens=0
+        if short
+        else _most(more_tokens_fit, model.max_context - request.depth - request.prompt - request.output),
     )
 
 
-def _most(fits: Callable[[int], bool]) -> int:
-    """The largest n >= 0 that fits, for a need that grows with n; 0 if not even that does, at most 2^40."""
-    low, high = 0, 1
-    while high < 2**40 and fits(high):
-        low, high = high, 2 * high
+def _most(fits: Callable[[int], bool], limit: int) -> int:
+    """The largest n from 0 to `limit` that fits, for a need that grows with n; 0 if not even that does."""
+    if limit <= 0 or fits(limit):
+        return max(0, limit)
+    low, high = 0, limit
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
