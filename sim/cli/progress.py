@@ -24,11 +24,15 @@ class ProgressLine:
         return self
 
     def __call__(self, text: str) -> None:
-        """Say what is being done now."""
-        now = time.monotonic()
-        if not self._is_shown or now - self._drawn_at < REFRESH_S:
+        """Say what is being done now, unless something was said just before."""
+        if time.monotonic() - self._drawn_at >= REFRESH_S:
+            self.show(text)
+
+    def show(self, text: str) -> None:
+        """Say it at once: what comes now takes long."""
+        if not self._is_shown:
             return
-        self._drawn_at, self._has_drawn = now, True
+        self._drawn_at, self._has_drawn = time.monotonic(), True
         width = shutil.get_terminal_size().columns - 1
         self._stream.write(f"\r\x1b[K{text[:width]}")
         self._stream.flush()

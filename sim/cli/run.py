@@ -66,7 +66,7 @@ def execute(arguments: argparse.Namespace) -> int:
             progress=progress,
         )
         if arguments.out:
-            progress("writing and drawing")
+            progress.show("writing and drawing")
             written = result.write(arguments.out, force=arguments.force)
     if not arguments.quiet:
         for note in notes(result):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 FONT_SIZE = 7.5
 WIDTH_OF_A_LETTER = 0.62
-LINE_HEIGHT = 1.25
+LINE_HEIGHT = 1.4
 """Both as shares of the font size; generous, because a viewer may lack our font."""
 MARGIN = 5.0
 """Points between two names."""
@@ -31,6 +31,9 @@ def place_labels(fig: Figure, axis: Axes, points: list[tuple[float, float]], nam
     legend = axis.get_legend()
     taken: list[Box] = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots]
     taken += [_box_of(text.get_window_extent().extents, scale) for text in axis.texts]
+    for line in axis.lines:
+        ends = axis.transData.transform(line.get_xydata()) * scale
+        taken += _dots((float(ends[0][0]), float(ends[0][1])), (float(ends[-1][0]), float(ends[-1][1])))
     if legend is not None:
         taken.append(_box_of(legend.get_window_extent().extents, scale))
     for index, text in names.items():
@@ -41,10 +44,17 @@ def place_labels(fig: Figure, axis: Axes, points: list[tuple[float, float]], nam
         x, y = spots[index]
         axis.annotate(
             text, points[index], xytext=(box[0] - x, box[1] - y), textcoords="offset points", fontsize=FONT_SIZE,
-            ha="left", va="bottom", linespacing=1.05, zorder=4,
-            bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6},
+            ha="left", va="bottom", linespacing=1.2, zorder=4,
+            bbox={"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 0.6},
             arrowprops={"arrowstyle": "-", "color": "#777777", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3},
         )  # fmt: skip
+
+
+def _dots(start: tuple[float, float], end: tuple[float, float]) -> list[Box]:
+    """A straight line as small boxes: better not covered, though it may be."""
+    n = int(max(abs(end[0] - start[0]), abs(end[1] - start[1])) // 4) + 1
+    steps = [(start[0] + (end[0] - start[0]) * i / n, start[1] + (end[1] - start[1]) * i / n) for i in range(n + 1)]
+    return [(x - 0.7, y - 0.7, x + 0.7, y + 0.7) for x, y in steps]
 
 
 def _candidates(spot: tuple[float, float], size: tuple[float, float]) -> list[Box]:

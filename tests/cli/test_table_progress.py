@@ -55,7 +55,9 @@ def test_short_work_shows_nothing(clock: list[float]):
     with ProgressLine(stream) as progress:
         clock[0] += REFRESH_S / 2
         progress("step 1 of 2")
-    assert stream.getvalue() == ""
+        assert stream.getvalue() == ""
+        progress.show("drawing")
+    assert stream.getvalue() == f"{CLEARED}drawing{CLEARED}"
 
 
 @pytest.mark.parametrize(("stream", "is_wanted"), [(io.StringIO(), True), (Terminal(), False)])
@@ -63,6 +65,7 @@ def test_nothing_without_a_terminal_or_when_quiet(clock: list[float], stream: io
     with ProgressLine(stream, is_wanted=is_wanted) as progress:
         clock[0] += 1
         progress("step 1 of 2")
+        progress.show("drawing")
     assert stream.getvalue() == ""
 
 
