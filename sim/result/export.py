@@ -143,4 +143,5 @@ def _manifest(result: Result) -> dict[str, Any]:
         "written_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "inputs": {"hardware": me.hardware_digest, "model": me.model_digest},
         "seed": me.seed,
+        "kernels_stepped": result.trace.kernels_stepped if result.trace else 0,
     }

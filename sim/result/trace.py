@@ -121,9 +121,10 @@ class StepTrace:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The steps of a run, by phase in order."""
+    """The steps of a run, by phase in order. `kernels_stepped`: profiles that no cache had; no part of the answer."""
 
     steps: tuple[StepTrace, ...] = field(default_factory=tuple)
+    kernels_stepped: int = field(default=0, compare=False)
 
     def phases(self) -> list[str]:
         """Names of the phases, in order."""

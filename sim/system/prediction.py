@@ -115,13 +115,13 @@ def execute(
         machine.copy,
         lambda op: _job(machine, op),
     )
-    steps = []
+    steps, stepped_before = [], store.stepped
     for phase in workload.phases:
         for step in phase.steps:
             watched.begin(step.name)
             steps.append(runner.run(phase.name, step))
     store.flush()
-    trace = Trace(tuple(steps))
+    trace = Trace(tuple(steps), store.stepped - stepped_before)
     check_laws(trace, peak_bytes_per_s=machine.memory.bandwidth)
     return trace
 

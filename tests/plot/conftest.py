@@ -32,7 +32,7 @@ MANY_PHASES = (
 )
 SHORT = {"prompt": 256, "output": 16}
 MODELS: dict[str, dict[str, object]] = {
-    "both": {"model": "gpt-oss-20b", "runtime": "llama.cpp"},
+    "both": {"model": "gpt-oss-20b", "runtime": "llama.cpp", "prompt": 512, "output": 16},
     "batch": {"model": "qwen3-0.6b", "runtime": "vllm", "batch": 32, **SHORT},
     "changed": {"model": "qwen3-0.6b", "runtime": "vllm", "set": ["memory.bandwidth=x2"], **SHORT},
     "prefill": {"model": "qwen3-0.6b", "runtime": "llama.cpp", "quant": "q8_0", "prompt": 256, "output": 0},

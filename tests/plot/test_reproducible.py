@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 import sim
 from sim.plot import draw_all
-draw_all(sim.run(model="gpt-oss-20b", runtime="llama.cpp"), Path(sys.argv[1]))
+draw_all(sim.run(model="gpt-oss-20b", runtime="llama.cpp", prompt=512, output=16), Path(sys.argv[1]))
 """
 LARGEST_SVG, LARGEST_PNG = 150_000, 120_000
 

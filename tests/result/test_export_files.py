@@ -44,6 +44,18 @@ def test_every_file_of_the_contract(result: RunResult, tmp_path: Path):
     assert len(rows) == 1 + sum(1 for step in result.trace.steps for _ in step.all_spans())
 
 
+@pytest.mark.usefixtures("no_pictures")
+def test_the_manifest_says_what_was_stepped_and_the_answer_does_not(tmp_path: Path):
+    for name in ("cold", "warm"):
+        found = sim.run(model="qwen3-0.6b", runtime="vllm", prompt=64, output=4, cache=tmp_path / "cache")
+        found.write(tmp_path / name)
+    manifests = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("cold", "warm")]
+    summaries = [(tmp_path / name / "summary.json").read_bytes() for name in ("cold", "warm")]
+    assert summaries[0] == summaries[1]
+    assert manifests[0]["kernels_stepped"] == json.loads(summaries[0])["kernels_simulated"]
+    assert manifests[1]["kernels_stepped"] == 0
+
+
 def test_what_does_not_fit_has_only_its_memory(tmp_path: Path):
     paths = sim.run(model="llama-3.1-70b", runtime="vllm").write(tmp_path / "out")
     assert {path.name for path in paths} == FILES | {"memory.svg", "memory.png"}
