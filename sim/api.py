@@ -38,8 +38,9 @@ def run(
 
     `file`: an op trace (`sparksim.ops/1`) to replay instead of a model. `set`: overrides, "PATH=VALUE" texts or a
     mapping (`gpu.sms`, `memory.bandwidth`, `runtime.ubatch_tokens`, `model.num_hidden_layers`). `cache`: folder of the
-    kernel profile cache, "off" for none. `is_full`: every CTA and K-step is simulated instead of folded. Times are in
-    seconds, sizes in bytes. A model that does not fit gives a result with `memory.fits` false and no rates.
+    kernel profile cache, "off" for none. `is_full`: every CTA and K-step is simulated instead of folded.
+    `progress` is told what is being done. Times are in seconds, sizes in bytes. A model that does not fit gives a
+    result with `memory.fits` false and no rates.
 
     Raises:
         InputError: something given cannot be used; `.problems` holds everything that is wrong.
@@ -51,7 +52,7 @@ def run(
     changes = split_overrides(set)
     machine = load_hardware(hardware, overrides=changes.hardware, search_dirs=spec_dirs)
     if file is not None:
-        return replay(arguments, machine, changes, spec_dirs, cache, COMPONENTS)
+        return replay(arguments, machine, changes, spec_dirs, cache, COMPONENTS, progress)
     return predict(arguments, machine, changes, spec_dirs, cache, COMPONENTS, progress)
 
 

@@ -6,11 +6,15 @@ import argparse
 import json
 import runpy
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sim.cli.parser import add_shared
-from sim.cli.table import print_result
+from sim.cli.progress import ProgressLine
 from sim.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from sim.result import RunResult
 
 HELP = "predict a model on a machine, or replay an op trace"
 EXAMPLE = """examples:
@@ -41,30 +45,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run; 0 done, 3 does not fit."""
-    from sim import api  # noqa: PLC0415 - `sparksim --help` need not load the simulator
+    # `sparksim --help` need not load the simulator
+    from sim import api  # noqa: PLC0415
+    from sim.cli.table import print_result  # noqa: PLC0415
+    from sim.result.export import check_target  # noqa: PLC0415
 
     for plugin in arguments.plugin:
         _plug_in(plugin)
-    values = _scenario(arguments)
-    result = api.run(
-        **values,
-        set=arguments.set,
-        spec_dirs=tuple(arguments.spec_dir),
-        cache=arguments.cache,
-        seed=arguments.seed,
-        is_full=arguments.full,
-        progress=_progress(arguments),
-    )
-    if not arguments.quiet:
-        for warning in result.identity.warnings:
-            print(f"note: {warning}", file=sys.stderr)
     if arguments.out:
-        result.write(arguments.out, force=arguments.force)
+        check_target(Path(arguments.out), force=arguments.force)
+    values = _scenario(arguments)
+    with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
+        result = api.run(
+            **values,
+            set=arguments.set,
+            spec_dirs=tuple(arguments.spec_dir),
+            cache=arguments.cache,
+            seed=arguments.seed,
+            is_full=arguments.full,
+            progress=progress,
+        )
+        if arguments.out:
+            progress.show("writing and drawing")
+            written = result.write(arguments.out, force=arguments.force)
+    if not arguments.quiet:
+        for note in notes(result):
+            print(f"note: {note}", file=sys.stderr)
     if arguments.json:
         print(json.dumps(result.summary(), indent=2, allow_nan=False))
     else:
         print_result(result)
+    if arguments.out and not arguments.quiet:
+        print(f"wrote {len(written)} files into {arguments.out}; see plots/, or open timeline.json at ui.perfetto.dev",
+              file=sys.stderr)  # fmt: skip
     return 0 if result.memory is None or result.memory.fits else 3
+
+
+def notes(result: RunResult) -> list[str]:
+    """What a reader must know before trusting the numbers: warnings, an assumed clock, what was changed by hand."""
+    me = result.identity
+    found = list(me.warnings)
+    assumed = [f for f in result.hardware.fields() if f.path == "gpu.clock" and f.kind == "assumed"]
+    if assumed and "gpu.clock" not in me.overrides:
+        found.append(f"the GPU's clock of {me.clock_hz / 1e6:,.0f} MHz is assumed; --set gpu.clock=... says another")
+    if me.overrides:
+        changed = ", ".join(f"{path}={value}" for path, value in me.overrides.items())
+        found.append(f"extrapolated: {changed} set by hand; no measurement stands behind that")
+    return found
 
 
 def _scenario(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -83,9 +110,3 @@ def _plug_in(path: str) -> None:
         runpy.run_path(path)
     except OSError as error:
         raise InputError(Problem(f"cannot be read: {error.strerror}", code="no_file", file=path)) from None
-
-
-def _progress(arguments: argparse.Namespace) -> Any:
-    if arguments.quiet or arguments.json or not sys.stderr.isatty():
-        return None
-    return lambda text: print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

@@ -1,8 +1,14 @@
-"""A result as a person reads it; ends with what limits each phase."""
+"""A result as a person reads it: what was asked, does it fit, how fast, and what limits it."""
 
 from __future__ import annotations
 
+import os
+import sys
+from typing import Any, TextIO
+
+from sim.result.memory import MemoryUse
 from sim.result.run_result import RunResult
+from sim.result.trace import CAUSES
 from sim.units import format_quantity
 
 WORDS = {
@@ -16,57 +22,135 @@ WORDS = {
     "cuda": "CUDA cores",
     "wave_tail": "wave tails",
     "pipeline_fill": "pipelines filling",
-    "dependency": "latency and kernel boundaries",
+    "dependency": "kernel boundaries and latency",
     "launch": "launches",
     "step": "host work between steps",
     "nvme": "the SSD",
 }
+"""Every cause in words."""
+SMALLEST_SHARE = 0.03
+BAR_WIDTH = 40
+CLASSES = (
+    ("weights", "weights_bytes"),
+    ("KV cache", "kv_cache_bytes"),
+    ("activations", "activation_bytes"),
+    ("runtime", "runtime_bytes"),
+)
+
+
+class Look:
+    """How text looks: bold headings on a terminal, unless NO_COLOR is set or TERM is dumb; plain text otherwise."""
+
+    def __init__(self, stream: TextIO) -> None:
+        is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        self._has_colour = stream.isatty() and not is_plain
+
+    def bold(self, text: str) -> str:
+        """A heading."""
+        return f"\x1b[1m{text}\x1b[0m" if self._has_colour else text
 
 
 def print_result(result: RunResult) -> None:
     """The table on stdout."""
-    me, summary = result.identity, result.summary()
-    if me.model:
-        print(f"{me.model} ({me.quant}, KV {me.kv_dtype}) on {me.hardware}, {me.runtime}@{me.runtime_version}")
-        print(f"batch {me.batch}, prompt {me.prompt_tokens}, depth {me.context_depth}, output {me.output_tokens}")
+    for line in table(result, Look(sys.stdout)):
+        print(line)
+
+
+def table(result: RunResult, look: Look) -> list[str]:
+    """The lines of the table."""
+    lines = _asked(result, look)
+    if result.memory:
+        lines += ["", *_memory(result.memory, look)]
+    if result.trace is not None and result.trace.steps:
+        summary = result.summary()
+        lines += ["", *_rates(result, summary, look)]
+        lines += ["", look.bold("What limits it?")]
+        sustained = result.identity.sustained_bytes_per_s
+        for name, phase in summary["phases"].items():
+            first, *rest = limits(phase, sustained)
+            lines += [f"  {name} {first}", *(f"  {'':<{len(name)}} {line}" for line in rest)]
+    return lines
+
+
+def _asked(result: RunResult, look: Look) -> list[str]:
+    me = result.identity
+    title = f"{me.model or result.workload.name} on {me.hardware}, {me.runtime}@{me.runtime_version}"
+    if me.model is None:
+        return [look.bold(title), f"  {'asked':<12}the ops of a trace, GPU at {_clock(me.clock_hz)}"]
+    batch = f"{_count(me.batch or 0, 'sequence')}, each with {me.context_depth or 0:,} tokens cached"
+    return [
+        look.bold(title),
+        f"  {'asked':<12}{batch}, {me.prompt_tokens or 0:,} new ones to read, {me.output_tokens or 0:,} to write",
+        f"  {'formats':<12}weights {me.quant}, KV cache {me.kv_dtype}; GPU at {_clock(me.clock_hz)}",
+    ]
+
+
+def _clock(hz: float) -> str:
+    return f"{hz / 1e6:,.0f} MHz"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _memory(use: MemoryUse, look: Look) -> list[str]:
+    needed, available = use.needed_bytes / 1e9, use.available_bytes / 1e9
+    answer = "yes" if use.fits else "no"
+    lines = [look.bold(f"Does it fit? {answer}: it needs {needed:.1f} GB, the runtime may use {available:.1f} GB")]
+    most = max(use.needed_bytes, use.available_bytes)
+    for name, field in CLASSES:
+        lines.append(_size(name, getattr(use, field), most))
+    if use.fits:
+        lines.append(_size("free", use.available_bytes - use.needed_bytes, most, "."))
+    lines.append(_size("system", use.reserved_bytes, 0) + "   kept back, not counted above")
+    if use.fits:
+        more = f"{_count(use.more_sequences, 'more sequence')} like these"
+        lines.append(f"  {'room for':<12}{more}, or {_count(use.more_tokens, 'more token')} in each")
     else:
-        print(f"{result.workload.name} on {me.hardware}, {me.runtime}@{me.runtime_version}")
-    _print_rates(summary)
-    memory = result.memory
-    if memory:
-        print(
-            f"  memory      {memory.needed_bytes / 1e9:8.1f} GB of {memory.available_bytes / 1e9:.1f} GB available"
-            f" (weights {memory.weights_bytes / 1e9:.1f}, KV {memory.kv_cache_bytes / 1e9:.1f})"
-        )
-        if not memory.fits:
-            print(f"Does not fit: {memory.short_bytes / 1e9:.1f} GB short. Would fit: {memory.would_fit}.")
-    for name, phase in summary["phases"].items():
-        print(f"{name}: {_limits(phase, me.sustained_bytes_per_s)}")
+        lines.append(f"  {'short by':<12}{use.short_bytes / 1e9:8.1f} GB")
+        lines.append(f"  {'would fit':<12}{use.would_fit}")
+    return lines
 
 
-def _print_rates(summary: dict) -> None:  # type: ignore[type-arg]
-    lines = (
-        ("prefill", "prefill_tok_s", "tok/s"),
-        ("ttft", "ttft_s", "s"),
-        ("decode", "decode_tok_s", "tok/s"),
-        ("tpot", "tpot_s", "s"),
-        ("e2e", "e2e_s", "s"),
+def _size(name: str, n_bytes: int, most: int, mark: str = "#") -> str:
+    bar = mark * round(BAR_WIDTH * n_bytes / most) if most else ""
+    return f"  {name:<12}{n_bytes / 1e9:8.1f} GB   {bar}".rstrip()
+
+
+def _rates(result: RunResult, summary: dict[str, Any], look: Look) -> list[str]:
+    lines = [look.bold("How fast?")]
+    if result.identity.model is None:
+        times = {name: format_quantity(phase["time_s"], "s") for name, phase in summary["phases"].items()}
+        width = max(12, *(len(name) + 2 for name in times))
+        return lines + [f"  {name:<{width}}{time:>12}" for name, time in times.items()]
+    rows = (
+        ("prefill", "prefill_tok_s", "prompt tokens read, all sequences together"),
+        ("ttft", "ttft_s", "until the first token of the last sequence"),
+        ("decode", "decode_tok_s", "tokens written, all sequences together"),
+        ("tpot", "tpot_s", "per further token of a sequence"),
+        ("e2e", "e2e_s", "from start to the last token"),
     )
-    for label, key, unit in lines:
+    for name, key, meaning in rows:
         value = summary[key]
         if value is not None:
-            shown = f"{value:12.1f} tok/s" if unit == "tok/s" else f"{format_quantity(value, 's'):>14}"
-            print(f"  {label:<10}{shown}")
-    for name, phase in summary["phases"].items():
-        if summary["model"] is None:
-            print(f"  {name:<10}{format_quantity(phase['time_s'], 's'):>14}")
+            shown = f"{value:,.1f} tok/s" if key.endswith("tok_s") else format_quantity(value, "s")
+            lines.append(f"  {name:<12}{shown:>16}   {meaning}")
+    return lines
 
 
-def _limits(phase: dict, sustained: float) -> str:  # type: ignore[type-arg]
-    """What limits a phase, in a sentence."""
-    causes = sorted(phase["causes"].items(), key=lambda item: -item[1])
-    parts = [f"{WORDS[cause]} {share:.0%}" for cause, share in causes if share >= 0.03][:4]
+def limits(phase: dict[str, Any], sustained_bytes_per_s: float) -> list[str]:
+    """What a phase waits for most, a sentence without its subject, and what it waits for besides.
+
+    `sustained_bytes_per_s` of memory is what its rate is held against.
+    """
+    causes = sorted(phase["causes"].items(), key=lambda item: (-item[1], item[0]))
+    if not causes:
+        return ["takes no time."]
+    first, share = causes[0]
+    verb = "computes on" if CAUSES[first] == "compute" else "waits for"
     rate = phase["dram"]["achieved_bytes_per_s"] / 1e9
-    return (
-        f"bound by {phase['bound']} ({', '.join(parts)}); memory at {rate:.0f} of {sustained / 1e9:.0f} GB/s sustained"
-    )
+    memory = f"{rate:.0f} of {sustained_bytes_per_s / 1e9:.0f} GB/s sustained"
+    memory = memory if first == "dram" else f"LPDDR5X moves {memory}"
+    lines = [f"{verb} {WORDS[first]} {share * 100:.0f} % of the time: {memory}"]
+    rest = [f"{WORDS[cause]} {part * 100:.0f} %" for cause, part in causes[1:5] if part >= SMALLEST_SHARE]
+    return lines + ([f"then {', '.join(rest)}"] if rest else [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import platform
 import shutil
@@ -15,8 +14,11 @@ from typing import Any, Protocol
 
 from sim.errors import InputError, Problem
 from sim.hwspec import HardwareSpec
+from sim.result.chrome_trace import chrome_events
 from sim.result.identity import Identity
-from sim.result.trace import CAUSES, StepTrace, Trace
+from sim.result.memory import MemoryUse
+from sim.result.span_table import write_spans
+from sim.result.trace import Trace
 from sim.workload.graph import Workload
 from sim.workload.optrace import write_ops
 
@@ -26,6 +28,9 @@ class Result(Protocol):
 
     @property
     def identity(self) -> Identity: ...  # noqa: D102
+
+    @property
+    def memory(self) -> MemoryUse | None: ...  # noqa: D102
 
     @property
     def trace(self) -> Trace | None: ...  # noqa: D102
@@ -39,102 +44,98 @@ class Result(Protocol):
     def summary(self) -> dict[str, Any]: ...  # noqa: D102
 
 
-SPAN_FIELDS = ("phase", "step", "component", "op", "block", "iteration", "cause", "bound", "start_ps", "end_ps")
+MANIFEST = "manifest.json"
+MANIFEST_SCHEMA = "sparksim.manifest/1"
+
+
+def check_target(folder: Path, *, force: bool) -> None:
+    """Refuse a folder that results must not go to; worth asking before a long run.
+
+    `force` replaces an empty folder or an earlier result, never anything else.
+
+    Raises:
+        InputError: it exists and `force` is not set, or it holds something that is not a result of ours.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not force:
+        raise InputError(Problem("exists already", code="exists", file=str(folder), hint="--force replaces it"))
+    if not _is_ours(folder):
+        hint = "it is left alone: name a new folder, or remove it yourself"
+        raise InputError(Problem("is not a result of sparksim", code="not_ours", file=str(folder), hint=hint))
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether `folder` is empty or holds the manifest of an earlier result."""
+    if not folder.is_dir():
+        return False
+    if not any(folder.iterdir()):
+        return True
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.get("schema") == MANIFEST_SCHEMA
 
 
 def write(result: Result, folder: Path, *, force: bool) -> list[Path]:
-    """Write everything into `folder`; the paths, sorted.
+    """Write everything into `folder`; the paths, sorted. Whatever goes wrong, `folder` is as it was before.
 
     Raises:
-        InputError: the folder exists and `force` is not set, or it cannot be written.
+        InputError: the folder must not be used (see `check_target`), or cannot be written.
     """
-    if folder.exists() and not force:
-        raise InputError(Problem("exists already", code="exists", file=str(folder), hint="--force replaces it"))
+    check_target(folder, force=force)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        target = folder.resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            new = aside / "new"
+            new.mkdir()
+            _fill(result, new)
+            _put(new, target, aside / "old")
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
-        raise InputError(
-            Problem(f"cannot be written: {error.strerror}", code="not_writable", file=str(folder))
-        ) from None
-    try:
-        _fill(result, aside)
-        if folder.exists():
-            shutil.rmtree(folder)
-        aside.chmod(0o755)
-        aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        reason = error.strerror or type(error).__name__
+        raise InputError(Problem(f"cannot be written: {reason}", code="not_writable", file=str(folder))) from None
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
+def _put(new: Path, target: Path, old: Path) -> None:
+    """Rename `new` to `target`; what was there is kept as `old` until that has worked."""
+    if not target.exists():
+        new.rename(target)
+        return
+    target.rename(old)
+    try:
+        new.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+
+
 def _fill(result: Result, folder: Path) -> None:
+    steps = result.trace.steps if result.trace else ()
     _json(folder / "summary.json", result.summary())
     write_ops(result.workload, folder / "ops.jsonl")
-    steps = result.trace.steps if result.trace else ()
-    with (folder / "spans.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(SPAN_FIELDS)
-        for step in steps:
-            for s in step.all_spans():
-                writer.writerow(
-                    (
-                        step.phase,
-                        step.name,
-                        s.component,
-                        s.op,
-                        s.block,
-                        s.iteration,
-                        s.cause,
-                        CAUSES[s.cause],
-                        s.start_ps,
-                        s.end_ps,
-                    )
-                )
+    write_spans(steps, folder / "spans.csv")
     (folder / "spec.resolved.yaml").write_text(result.hardware.to_yaml(), encoding="utf-8")
-    _json(folder / "timeline.json", {"displayTimeUnit": "ns", "traceEvents": _timeline(steps)}, indent=None)
-    _json(folder / "manifest.json", _manifest(result))
+    events = list(chrome_events(steps))
+    _json(folder / "timeline.json", {"displayTimeUnit": "ns", "traceEvents": events}, indent=None)
+    _json(folder / MANIFEST, _manifest(result))
     (folder / "plots").mkdir()
-    if result.trace is not None:
-        import_module("sim.plot").draw_all(result, folder / "plots")
+    import_module("sim.plot").draw_all(result, folder / "plots")
 
 
 def _json(path: Path, data: Any, indent: int | None = 2) -> None:
     path.write_text(json.dumps(data, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _timeline(steps: tuple[StepTrace, ...]) -> list[dict[str, Any]]:
-    """Chrome trace events: a process per step, a thread per component; times in microseconds."""
-    events: list[dict[str, Any]] = []
-    for pid, step in enumerate(steps, 1):
-        events.append({"ph": "M", "pid": pid, "name": "process_name", "args": {"name": f"{step.phase} {step.name}"}})
-        threads: dict[str, int] = {}
-        for span in step.all_spans():
-            tid = threads.get(span.component)
-            if tid is None:
-                tid = threads[span.component] = len(threads) + 1
-                events.append(
-                    {"ph": "M", "pid": pid, "tid": tid, "name": "thread_name", "args": {"name": span.component}}
-                )
-            events.append(
-                {
-                    "ph": "X",
-                    "pid": pid,
-                    "tid": tid,
-                    "name": span.op,
-                    "cat": span.cause,
-                    "ts": span.start_ps / 1e6,
-                    "dur": (span.end_ps - span.start_ps) / 1e6,
-                    "args": {"cause": span.cause, "bound": CAUSES[span.cause]},
-                }
-            )
-    return events
-
-
 def _manifest(result: Result) -> dict[str, Any]:
     me = result.identity
     return {
-        "schema": "sparksim.manifest/1",
+        "schema": MANIFEST_SCHEMA,
         "sparksim_version": result.summary()["sparksim_version"],
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -142,4 +143,5 @@ def _manifest(result: Result) -> dict[str, Any]:
         "written_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "inputs": {"hardware": me.hardware_digest, "model": me.model_digest},
         "seed": me.seed,
+        "kernels_stepped": result.trace.kernels_stepped if result.trace else 0,
     }

@@ -28,3 +28,5 @@ class Identity:
     sustained_bytes_per_s: float
     peak_flops: dict[str, float]
     seed: int = 0
+    l2_bytes_per_s: float = 0.0
+    """Peak read rate of L2; 0 where it is not known."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.hwspec import HardwareSpec
+from sim.result.critical import elapsed
 from sim.result.identity import Identity
 from sim.result.memory import MemoryUse
 from sim.result.trace import BOUNDS, CAUSES, StepTrace, Trace
@@ -91,7 +92,7 @@ class RunResult:
         together = _shares(steps) if steps else None
         profiles = {op.profile: op.profile_events for step in steps for op in step.ops if op.profile}
         identity = asdict(me)
-        for key in ("peak_bytes_per_s", "sustained_bytes_per_s", "peak_flops"):
+        for key in ("peak_bytes_per_s", "sustained_bytes_per_s", "peak_flops", "l2_bytes_per_s"):
             identity.pop(key)
         identity["clock_hz"] = {"prefill": me.clock_hz, "decode": me.clock_hz}
         identity["warnings"] = list(me.warnings)
@@ -186,9 +187,9 @@ def _shares(steps: Iterable[StepTrace]) -> _Shares:
     """Shares of elapsed time by cause and by bound; they sum to 1."""
     causes: dict[str, float] = {}
     for step in steps:
-        for op in step.ops:
-            for cause, ps in op.causes.items():
-                causes[cause] = causes.get(cause, 0.0) + ps * op.repeat * step.weight
+        for parts in elapsed(step).values():
+            for cause, ps in parts.items():
+                causes[cause] = causes.get(cause, 0.0) + ps * step.weight
     total = sum(causes.values()) or 1.0
     shares = {cause: ps / total for cause, ps in sorted(causes.items())}
     bounds = dict.fromkeys(BOUNDS, 0.0)

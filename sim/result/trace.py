@@ -100,6 +100,10 @@ class StepTrace:
     folded: tuple[Folded, ...] = ()
     events: int = 0
 
+    def is_long(self, limit: int) -> bool:
+        """Whether `all_spans` would give more than `limit` spans."""
+        return len(self.spans) + sum((fold.end - fold.first) * fold.copies for fold in self.folded) > limit
+
     def all_spans(self) -> Iterator[Span]:
         """Every span, the folded iterations written out, in time order per block."""
         marks = {fold.end: fold for fold in self.folded}
@@ -117,9 +121,10 @@ class StepTrace:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The steps of a run, by phase in order."""
+    """The steps of a run, by phase in order. `kernels_stepped`: profiles that no cache had; no part of the answer."""
 
     steps: tuple[StepTrace, ...] = field(default_factory=tuple)
+    kernels_stepped: int = field(default=0, compare=False)
 
     def phases(self) -> list[str]:
         """Names of the phases, in order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import ceil
 
 from sim.component.memory import MemorySpec
@@ -31,10 +32,21 @@ def memory_use(
     reserved = system.reserve if system else 0
     available = round((visible - reserved) * runtime.memory.fraction)
     weights = weights_bytes(model, quant)
-    cache = kv_cache_bytes(model, runtime, request, kv)
+    kv_cache = kv_cache_bytes(model, runtime, request, kv)
     activations = activation_bytes(model, runtime, request)
     own = round(runtime.memory.context_bytes + runtime.memory.workspace_bytes)
-    needed = weights + cache + activations + own
+    needed = weights + kv_cache + activations + own
+
+    alone = kv_cache_bytes(model, runtime, replace(request, batch=1), kv)
+
+    def more_sequences_fit(n: int) -> bool:
+        larger = replace(request, batch=request.batch + n)
+        return needed - activations + n * alone + activation_bytes(model, runtime, larger) <= available
+
+    def more_tokens_fit(n: int) -> bool:
+        longer = replace(request, depth=request.depth + n)
+        return needed - kv_cache + kv_cache_bytes(model, runtime, longer, kv) <= available
+
     short = max(0, needed - available)
     return MemoryUse(
         capacity_bytes=memory.capacity,
@@ -43,13 +55,28 @@ def memory_use(
         reserved_bytes=reserved,
         peak_bytes=needed + reserved,
         weights_bytes=weights,
-        kv_cache_bytes=cache,
+        kv_cache_bytes=kv_cache,
         activation_bytes=activations,
         runtime_bytes=own,
         fits=not short,
         short_bytes=short,
-        would_fit=_proposal(model, needed - weights, available, cache, request, smaller()) if short else None,
+        would_fit=_proposal(model, needed - weights, available, kv_cache, request, smaller()) if short else None,
+        more_sequences=_most(more_sequences_fit, (available - needed) // max(1, alone)),
+        more_tokens=0
+        if short
+        else _most(more_tokens_fit, model.max_context - request.depth - request.prompt - request.output),
     )
+
+
+def _most(fits: Callable[[int], bool], limit: int) -> int:
+    """The largest n from 0 to `limit` that fits, for a need that grows with n; 0 if not even that does."""
+    if limit <= 0 or fits(limit):
+        return max(0, limit)
+    low, high = 0, limit
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
 def kv_cache_bytes(model: ModelSpec, runtime: RuntimeSpec, request: Request, kv: Format) -> int:

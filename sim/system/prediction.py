@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sim.component import Component
+from sim.component.profile import Profile
 from sim.cost.kernel import Lowering
+from sim.cost.program import Kernel
 from sim.errors import InputError, Problem
 from sim.hwspec import HardwareSpec
 from sim.result.identity import Identity
@@ -31,6 +33,8 @@ from sim.workload.runtime_file import LoadedRuntime, load_runtime
 
 Types = Mapping[str, type[Component]]
 Folders = Sequence[str | Path]
+Progress = Callable[[str], None]
+"""Is told what is being done: "step 3 of 8, prefill@1536: mmq_q8"."""
 
 
 def predict(
@@ -40,7 +44,7 @@ def predict(
     search_dirs: Folders,
     cache: str | Path | None,
     types: Types,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> RunResult:
     """A model on a runtime on a machine."""
     model = load_model(arguments.model or "", search_dirs=search_dirs, overrides=changes.model)
@@ -78,12 +82,15 @@ def replay(
     search_dirs: Folders,
     cache: str | Path | None,
     types: Types,
+    progress: Progress | None = None,
 ) -> RunResult:
     """An op trace on a runtime's kernels on a machine."""
     loaded = load_runtime(arguments.runtime or "", overrides=changes.runtime, search_dirs=search_dirs)
     workload = read_ops(Path(arguments.file or ""))
     identity = _identity(arguments, hardware, changes, loaded, None, None, None)
-    trace = execute(workload, Machine(hardware, types), loaded.spec, cache, is_full=arguments.is_full)
+    trace = execute(
+        workload, Machine(hardware, types), loaded.spec, cache, is_full=arguments.is_full, progress=progress
+    )
     return RunResult(identity, None, trace, workload, hardware)
 
 
@@ -94,29 +101,49 @@ def execute(
     cache: str | Path | None,
     *,
     is_full: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Trace:
     """Replay every knot step; laws are checked before anything is summed up."""
     lowering = Lowering(runtime, formats(), machine.gpu.sms)
     store = _store(machine, cache, is_full=is_full)
+    watched = _Watched(store, progress, sum(len(phase.steps) for phase in workload.phases))
     runner = StepRunner(
         lowering,
-        store.profile,
+        watched.profile,
         lambda phase, tokens: launch_costs(machine, runtime, phase, tokens),
         float(machine.l2.capacity),
         machine.copy,
         lambda op: _job(machine, op),
     )
-    steps = []
+    steps, stepped_before = [], store.stepped
     for phase in workload.phases:
         for step in phase.steps:
-            if progress:
-                progress(f"{phase.name}: {step.name}")
+            watched.begin(step.name)
             steps.append(runner.run(phase.name, step))
     store.flush()
-    trace = Trace(tuple(steps))
+    trace = Trace(tuple(steps), store.stepped - stepped_before)
     check_laws(trace, peak_bytes_per_s=machine.memory.bandwidth)
     return trace
+
+
+class _Watched:
+    """A profile store that tells `progress` which kernel of which step is next."""
+
+    def __init__(self, store: ProfileStore, progress: Progress | None, n_steps: int) -> None:
+        self._store = store
+        self._progress = progress
+        self._n_steps = n_steps
+        self._at = 0
+        self._step = ""
+
+    def begin(self, step: str) -> None:
+        self._at += 1
+        self._step = step
+
+    def profile(self, kernel: Kernel) -> tuple[str, Profile]:
+        if self._progress is not None:
+            self._progress(f"step {self._at} of {self._n_steps}, {self._step}: {kernel.name}")
+        return self._store.profile(kernel)
 
 
 _STORES: dict[tuple[str, str, bool], ProfileStore] = {}
@@ -206,4 +233,5 @@ def _identity(
         sustained_bytes_per_s=machine.memory.bandwidth * machine.memory.sustained.read,
         peak_flops=machine.gpu.peak,
         seed=arguments.seed,
+        l2_bytes_per_s=machine.l2.bandwidth,
     )
