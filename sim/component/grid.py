@@ -11,7 +11,6 @@ from heapq import heapify, heapreplace
 
 from sim.cost.program import Kernel
 
-
 PHASES = 8
 """Groups of CTAs that a long kernel's are spread over, at least: SMs times CTAs per SM times stages."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sim.component.fold import Fold, NoFold
 from math import ceil
 
+from sim.component.fold import Fold, NoFold
 from sim.component.grid import PHASES, SmClass, deal, drift, occupancy, tile_of
 from sim.component.panel_cache import PanelCache
 from sim.component.profile import CUDA_UNITS, Device, Profile
@@ -12,7 +12,6 @@ from sim.component.sm import Cycles, Parts, Slot, Sm, Watcher
 from sim.component.transfer import READS, Hop, Part, Requester, across
 from sim.cost.program import Kernel
 from sim.engine import Behaviour, Engine, FairServer
-
 
 MOST_SLOTS = 4
 """CTA slots of an SM that are told apart when folding a kernel of more than `MANY_STEPS` K-steps."""

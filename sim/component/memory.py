@@ -19,7 +19,7 @@ class SustainedSpec(SpecGroup):
     read: Fraction = Field(description="share of the peak that long reads get")
     write: Fraction = Field(description="share of the peak that long writes get")
     random: Fraction = Field(description="share of the peak that scattered reads of 512 B get")
-    strided: Fraction = Field(description="share of the peak that reads of 128 to 272 B at a stride get (rows of a tile)")
+    strided: Fraction = Field(description="share of the peak that strided reads of 128 to 272 B get (rows of a tile)")
 
 
 class MemorySpec(ComponentSpec):

@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim.component.component import Component
-from sim.component.transfer import ACCESSES, Hop
+from sim.component.transfer import Hop
 from sim.engine import Engine
 from sim.hwspec import Bytes, BytesPerSecond, ComponentSpec, Seconds
 from sim.units import ps_from_seconds

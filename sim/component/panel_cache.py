@@ -1,9 +1,9 @@
 """L2 as a set-associative LRU cache over operand panels, in expectation.
 
-The unit is a segment of a panel (a K-range of a row of tiles). With a hashed index, the lines that are brought in spread
-over the sets like a Poisson process: after `x` bytes of a cache of capacity C and A ways, a set has taken Poisson(A x / C)
-new lines, and a line is still there if these are fewer than A. So a working set that fits hits, a streamed one misses,
-and one of about the cache's size hits in part.
+The unit is a segment of a panel (a K-range of a row of tiles). With a hashed index, the lines that are brought in
+spread over the sets like a Poisson process: after `x` bytes of a cache of capacity C and A ways, a set has taken
+Poisson(A x / C) new lines, and a line is still there if these are fewer than A. So a working set that fits hits, a
+streamed one misses, and one of about the cache's size hits in part.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ class Cycles:
     step_ps: int
     work: tuple[tuple[str, int], ...]
 
+
 @dataclass(slots=True)
 class Slot:
     """A CTA slot of a representative SM (or `ctas` equal ones): the state that folding reads and advances.

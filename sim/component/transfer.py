@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from sim.engine import Engine, Event, FairServer, Flow
 
-
 READS = ("read", "random", "strided")
 """Kinds of reading: long runs, scattered pieces of 512 B, and pieces of a few sectors at a stride (rows of a tile)."""
 ACCESSES = (*READS, "write")
@@ -70,7 +69,7 @@ class Hop:
 
 
 class Part(NamedTuple):
-    """What a transfer moves across one hop. `is_hidden`: only counted, because a slower hop always holds it up longer."""
+    """What a transfer moves across one hop. `is_hidden`: only counted, for a slower hop always holds it up longer."""
 
     hop: Hop
     n_bytes: float
