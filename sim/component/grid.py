@@ -99,6 +99,8 @@ def _workers(kernel: Kernel, sms: int, slots: int) -> int:
 
 def _deal_persistent(kernel: Kernel, sms: int, slots: int) -> list[SmClass]:
     """Stream-k: every worker an equal contiguous share of all K-steps; tile borders fall where they fall."""
+    if kernel.loads and slots == 1:
+        return _deal_loads(kernel)
     workers = _workers(kernel, sms, slots)
     slots = max(1, workers // sms)
     active = min(sms, workers)
@@ -112,6 +114,23 @@ def _deal_persistent(kernel: Kernel, sms: int, slots: int) -> list[SmClass]:
         lengths = [whole + 1] * longer + [whole] * (count - longer)
         groups.setdefault(_interleaved(lengths, kernel.n_steps), []).append(sm)
     return [SmClass(tuple(members), len(visits), visits) for visits, members in groups.items() if visits]
+
+
+def _deal_loads(kernel: Kernel) -> list[SmClass]:
+    """One CTA per SM with a share of the K-steps by `kernel.loads`; the last group takes what rounding leaves over."""
+    mean = kernel.total_steps / sum(count * load for count, load in kernel.loads)
+    left, first = kernel.total_steps, 0
+    classes: list[SmClass] = []
+    for index, (count, load) in enumerate(kernel.loads):
+        is_last = index == len(kernel.loads) - 1
+        whole, more = divmod(left, count) if is_last else (round(load * mean), 0)
+        for members, steps in ((more, whole + 1), (count - more, whole)):
+            visits = _interleaved([steps], kernel.n_steps)
+            if members and visits:
+                classes.append(SmClass(tuple(range(first, first + members)), len(visits), visits))
+            first += members
+        left -= count * whole + more
+    return classes
 
 
 def _interleaved(lengths: list[int], n_steps: int) -> tuple[int, ...]:

@@ -39,7 +39,8 @@ class KernelRun:
         self.most_slots = MOST_SLOTS if not is_full and kernel.total_steps > MANY_STEPS else self.slots_per_sm
         self.is_long = max(sum(c.steps_of) for c in classes) >= LONG_STEPS * self.slots_per_sm
         if self.is_long:
-            classes = drift(classes, ceil(PHASES / (kernel.stages * self.slots_per_sm)))
+            phases = len(kernel.loads) or ceil(PHASES / (kernel.stages * self.slots_per_sm))
+            classes = drift(classes, phases)
         if is_full:
             classes = [SmClass((member,), c.visits, c.steps_of, c.phase) for c in classes for member in c.members]
         self.sms = [Sm(engine, self, sm_class, self.slots_per_sm) for sm_class in classes]

@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim.component.component import Component
-from sim.component.transfer import Hop
+from sim.component.transfer import READS, Hop
 from sim.engine import Engine
 from sim.hwspec import Bytes, BytesPerSecond, ComponentSpec, Seconds
 from sim.units import ps_from_seconds
@@ -34,5 +34,5 @@ class Nvme(Component):
     def carry(self, engine: Engine) -> Hop:
         """One drive: reads and writes share it."""
         spec = self._spec
-        rates = {"read": spec.read_bandwidth, "random": spec.read_bandwidth, "write": spec.write_bandwidth}
+        rates = dict.fromkeys(READS, spec.read_bandwidth) | {"write": spec.write_bandwidth}
         return Hop(engine, self.name, "nvme", rates, ps_from_seconds(spec.latency), is_shared=True)

@@ -8,13 +8,19 @@ says so, which is where small batches lose FLOPs but not time.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from itertools import accumulate, pairwise
+from math import ceil, sqrt
 
-from sim.cost.program import Grid, Kernel, Operand, Work
+from sim.cost.program import Grid, Kernel, Loads, Operand, Work
 from sim.workload.op import Gemm, GroupedGemm
 from sim.workload.popularity import route
 from sim.workload.quant import Format
 from sim.workload.runtime import KernelRule
+
+
+GOLDEN = (sqrt(5.0) - 1.0) / 2.0
+LOAD_SHARES = (0.125, 0.125, 0.1875, 0.1875, 0.1875, 0.1875)
+"""Shares of the CTAs that are told apart by their load, most first: the busiest ones decide when a kernel ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,9 @@ def gemm_kernel(
     )
 
 
-def grouped_kernel(op: GroupedGemm, name: str, rule: KernelRule, formats: Formats, *, inputs_resident: bool) -> Kernel:
+def grouped_kernel(
+    op: GroupedGemm, name: str, rule: KernelRule, formats: Formats, sms: int, *, inputs_resident: bool
+) -> Kernel:
     """The kernel of one GEMM per active expert: expected experts and row tiles from the routing's popularity."""
     rows_total = op.tokens * op.top_k
     rows = tile_rows(rule, op.tokens if rule.tile_m_by == "tokens" else ceil(rows_total / op.experts))
@@ -103,7 +111,30 @@ def grouped_kernel(op: GroupedGemm, name: str, rule: KernelRule, formats: Format
         real_rows=rows_total / routing.row_tiles,
         store_bytes=stored / tiles,
         flops=flops(op),
+        loads=_loads(routing.tiles_of, ceil(op.tokens / rows), n_n, sms) if rule.shares_empty_tiles else (),
     )
+
+
+def _loads(tiles_of: tuple[float, ...], most: int, columns: int, workers: int) -> Loads:
+    """Work of `workers` CTAs that share out `most` tiles per expert and column though an expert has only `tiles_of`.
+
+    Columns are outermost, then experts, then row tiles. Popular experts may have any number: here their ranks are spread
+    by the golden ratio. Returns groups of CTAs, most loaded first: (how many, their mean load relative to that of all).
+    """
+    ranks = sorted(range(len(tiles_of)), key=lambda rank: rank * GOLDEN % 1.0)
+    real = [tiles_of[rank] for rank in ranks]
+    before = [0.0, *accumulate(real)]
+
+    def work_until(place: float) -> float:
+        column, within = divmod(place, len(real) * most)
+        expert = min(int(within // most), len(real) - 1)
+        return column * before[-1] + before[expert] + min(within - expert * most, real[expert])
+
+    share = columns * len(real) * most / workers
+    work = sorted((work_until((w + 1) * share) - work_until(w * share) for w in range(workers)), reverse=True)
+    ends = [0, *(round(end * workers) for end in accumulate(LOAD_SHARES))]
+    groups = [work[start:end] for start, end in pairwise(ends) if end > start]
+    return tuple((len(group), round(sum(group) * workers / len(group) / sum(work), 6)) for group in groups)
 
 
 def _stored(size: int, multiple: int) -> int:
@@ -131,6 +162,7 @@ def _kernel(
     real_rows: float,
     store_bytes: float,
     flops: float,
+    loads: Loads = (),
 ) -> Kernel:
     rows, columns, depth = tile
     charged = rows if rule.is_padded else real_rows
@@ -165,4 +197,5 @@ def _kernel(
         split_k=grid.splits,
         mma=rule.unit,
         flops=flops,
+        loads=loads,
     )

@@ -60,7 +60,7 @@ class Lowering:
         if isinstance(op, Gemm):
             return gemm_kernel(op, name, rule, self._formats(op, rule), self.sms, inputs_resident=inputs_resident)
         if isinstance(op, GroupedGemm):
-            return grouped_kernel(op, name, rule, self._formats(op, rule), inputs_resident=inputs_resident)
+            return grouped_kernel(op, name, rule, self._formats(op, rule), self.sms, inputs_resident=inputs_resident)
         if not isinstance(op, Attention):
             raise WorkloadError(Problem(f"op {op.id!r} ({op.kind}) is not a kernel", code="no_kernel"))
         kv, act = self._format(op.kv_dtype), self._format(op.dtype)

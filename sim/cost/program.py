@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+Loads = tuple[tuple[int, float], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Grid:
     """The order in which tiles are walked; K-splits move fastest.
@@ -92,7 +95,8 @@ class Kernel:
 
     `schedule`: `tiles` (a CTA per tile, dealt breadth first) or `persistent` (`ctas` CTAs, each an equal contiguous
     share of all K-steps: stream-k). `stages`: K-steps whose fetches may be outstanding. `kinds`: (tiles, n_steps) runs
-    where tiles differ (causal attention), else empty. `store_bytes`: written per tile. `flush_bytes`: dirty bytes that
+    where tiles differ (causal attention), else empty. `loads`: persistent CTAs in groups by their work, most first: (how
+    many, work relative to the mean of all); empty where all have the same. `store_bytes`: written per tile. `flush_bytes`: dirty bytes that
     this kernel pushes out of L2 to memory. `flops`: useful FLOPs (padding excluded).
     """
 
@@ -107,6 +111,7 @@ class Kernel:
     ctas: int = 0
     ctas_per_sm: int = 0
     kinds: tuple[tuple[int, int], ...] = ()
+    loads: Loads = ()
     store_bytes: float = 0.0
     flush_bytes: float = 0.0
     threads: int = 256

@@ -18,6 +18,8 @@ class Routing:
 
     active: float
     row_tiles: float
+    tiles_of: tuple[float, ...]
+    """Row tiles of each expert, most popular first."""
 
 
 @lru_cache(maxsize=256)
@@ -40,8 +42,8 @@ def route(tokens: int, experts: int, top_k: int, skew: float, tile_rows: int) ->
     """What a step of `tokens` tokens touches when rows are padded to tiles of `tile_rows`."""
     chances = inclusion(experts, top_k, skew)
     active = sum(1.0 - (1.0 - p) ** tokens for p in chances)
-    row_tiles = sum(_tiles(tokens, p, tile_rows) for p in chances)
-    return Routing(active, max(active, row_tiles))
+    tiles_of = tuple(_tiles(tokens, p, tile_rows) for p in reversed(chances))
+    return Routing(active, max(active, sum(tiles_of)), tiles_of)
 
 
 def _tiles(tokens: int, chance: float, tile_rows: int) -> float:
