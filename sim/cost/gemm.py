@@ -50,7 +50,8 @@ def gemm_kernel(
     rows = tile_rows(rule, op.m)
     n, k = _stored(op.n, rule.pad_n), _stored(op.k, rule.pad_k)
     n_m, n_n = ceil(op.m / rows), ceil(n / rule.tile_n)
-    steps = ceil(k / rule.tile_k)
+    depth = min(rule.tile_k, k)
+    steps = ceil(k / depth)
     split = _splits(rule, n_m * n_n, steps, slots)
     per_split = ceil(steps / split)
     weight_bytes = n * k * formats.weights.bits_per_weight / 8
@@ -68,7 +69,7 @@ def gemm_kernel(
         name,
         rule,
         formats,
-        tile=(rows, rule.tile_n, rule.tile_k),
+        tile=(rows, rule.tile_n, depth),
         tiles=n_m * n_n * split,
         steps=per_split,
         grid=grid,
