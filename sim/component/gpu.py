@@ -36,6 +36,7 @@ class GpuSpec(ComponentSpec):
     threads_per_warp: Count = Field(description="threads of a warp")
     issue_latency: Seconds = Field(description="from a warp's wish for data to the transfer leaving the SM")
     kernel_boundary: Seconds = Field(description="between a kernel and one that depends on it, in a graph")
+    kernel_boundary_eager: Seconds = Field(description="the same for kernels launched one by one on a stream")
     kernel_boundary_pdl: Seconds = Field(description="the same with programmatic dependent launch")
     kernel_gap: Seconds = Field(description="between independent kernels of a graph")
     graph_launch: Seconds = Field(description="host time of launching a graph")

@@ -17,7 +17,6 @@ from sim.workload.popularity import route
 from sim.workload.quant import Format
 from sim.workload.runtime import KernelRule
 
-
 GOLDEN = (sqrt(5.0) - 1.0) / 2.0
 LOAD_SHARES = (0.125, 0.125, 0.1875, 0.1875, 0.1875, 0.1875)
 """Shares of the CTAs that are told apart by their load, most first: the busiest ones decide when a kernel ends."""
@@ -119,8 +118,8 @@ def grouped_kernel(
 def _loads(tiles_of: tuple[float, ...], most: int, columns: int, workers: int) -> Loads:
     """Work of `workers` CTAs that share out `most` tiles per expert and column though an expert has only `tiles_of`.
 
-    Columns are outermost, then experts, then row tiles. Popular experts may have any number: here their ranks are spread
-    by the golden ratio. Returns groups of CTAs, most loaded first: (how many, their mean load relative to that of all).
+    Columns are outermost, then experts, then row tiles. Popular experts may have any number: here their ranks are
+    spread by the golden ratio. Returns groups of CTAs, most loaded first: (how many, load relative to the mean of all).
     """
     ranks = sorted(range(len(tiles_of)), key=lambda rank: rank * GOLDEN % 1.0)
     real = [tiles_of[rank] for rank in ranks]

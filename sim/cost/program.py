@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 Loads = tuple[tuple[int, float], ...]
 
 
@@ -95,9 +94,9 @@ class Kernel:
 
     `schedule`: `tiles` (a CTA per tile, dealt breadth first) or `persistent` (`ctas` CTAs, each an equal contiguous
     share of all K-steps: stream-k). `stages`: K-steps whose fetches may be outstanding. `kinds`: (tiles, n_steps) runs
-    where tiles differ (causal attention), else empty. `loads`: persistent CTAs in groups by their work, most first: (how
-    many, work relative to the mean of all); empty where all have the same. `store_bytes`: written per tile. `flush_bytes`: dirty bytes that
-    this kernel pushes out of L2 to memory. `flops`: useful FLOPs (padding excluded).
+    where tiles differ (causal attention), else empty. `loads`: persistent CTAs in groups by their work, most first:
+    (how many, work relative to the mean of all); empty where all have the same. `store_bytes`: written per tile.
+    `flush_bytes`: dirty bytes that this kernel pushes out of L2 to memory. `flops`: useful FLOPs (padding excluded).
     """
 
     name: str

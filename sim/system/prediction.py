@@ -168,7 +168,7 @@ def launch_costs(machine: Machine, runtime: RuntimeSpec, phase: str, tokens: int
     is_graph = mode == "graph" and not (is_decode and tokens > runtime.graph_batch_limit)
     host = runtime.host_step_s + (runtime.host_sequence_s * tokens if is_decode else 0.0)
     return LaunchCosts(
-        boundary_ps=ps_from_seconds(gpu.kernel_boundary),
+        boundary_ps=ps_from_seconds(gpu.kernel_boundary if is_graph else gpu.kernel_boundary_eager),
         graph_start_ps=ps_from_seconds(runtime.graph_launch_s + gpu.graph_first_node),
         host_launch_ps=ps_from_seconds(runtime.host_launch_s),
         host_step_ps=ps_from_seconds(host),

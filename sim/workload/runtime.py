@@ -61,8 +61,8 @@ class KernelRule(_Frozen):
     schedule: Literal["tiles", "persistent", "split_k"] = "tiles"
     shares_empty_tiles: bool = Field(
         False,
-        description="grouped GEMM, persistent: CTAs share out the tiles that there could be (all tokens to each expert), "
-        "so that those with the popular experts get more work",
+        description="grouped GEMM, persistent: CTAs share out the tiles that there could be (all tokens to each "
+        "expert), so that those with the popular experts get more work",
     )
     ctas_per_sm: int = Field(0, ge=0, description="persistent: CTAs launched per SM; 0 = as many as fit")
     split_limit: int = Field(1, gt=0, description="most K-splits (attention decode: most KV splits)")
