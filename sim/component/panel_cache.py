@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import exp, factorial
 
-from sim.cost.program import Kernel, Operand
+from sim.cost.program import Grid, Kernel, Operand
 
 SEGMENTS = 4
 SAFE, GONE = 0.2, 4.0
@@ -34,11 +34,14 @@ class PanelCache:
         Returns, per operand, the bytes that have to come from memory per K-step, all CTAs of the wave together.
         """
         missing = [0.0] * len(kernel.operands)
-        streams = [kernel.grid.has_panel_per_tile(operand) for operand in kernel.operands]
-        places = [] if all(streams) else [kernel.grid.place(tile) for tile in tiles]
+        grid, operands = kernel.grid, kernel.operands
+        streams = [grid.has_panel_per_tile(operand) for operand in operands]
+        singles = [_has_one_panel(grid, operand) for operand in operands]
+        is_mixed = not all(stream or single for stream, single in zip(streams, singles, strict=True))
+        places = [grid.place(tile) for tile in (tiles if is_mixed else tiles[:1])]
         panels = [
-            () if stream else sorted({operand.panel(place) for place in places})
-            for operand, stream in zip(kernel.operands, streams, strict=True)
+            () if stream else sorted({operand.panel(place) for place in (places[:1] if single else places)})
+            for operand, stream, single in zip(operands, streams, singles, strict=True)
         ]
         for segment in range(SEGMENTS):
             for index, operand in enumerate(kernel.operands):
@@ -63,6 +66,11 @@ class PanelCache:
             total += missed
         self._inserted = inserted
         return total
+
+
+def _has_one_panel(grid: Grid, operand: Operand) -> bool:
+    """Whether all tiles use the same panel: the rows of activations where there is one row of tiles (a GEMV)."""
+    return operand.follows == "m" and grid.rows == 1 and grid.splits == 1
 
 
 def survival(ways: int, turnover: float) -> float:
