@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 from sim.component.profile import Profile
 from sim.cost.kernel import Lowering
@@ -70,6 +71,9 @@ class StepRunner:
         self._l2_capacity = l2_capacity_bytes
         self._copy_time = copy_time
         self._other = other
+        # Steps of a run differ in little: most ops come again as they are.
+        self._job_of = cache(self._job)
+        self._traffic_of = cache(lowering.traffic)
 
     def run(self, phase: str, step: Step) -> StepTrace:
         """Simulate one step; times in its trace start at 0."""
@@ -80,14 +84,14 @@ class StepRunner:
         residency = Residency(self._l2_capacity)
         prepared = []
         for block in step.blocks:
-            traffics = [self._lowering.traffic(op) for op in block.ops]
+            traffics = [self._traffic_of(op) for op in block.ops]
             if block.repeat > 1:
                 for op, traffic in zip(block.ops, traffics, strict=True):
                     residency.visit(op.id, op.after, traffic)
             jobs = []
             for op, traffic in zip(block.ops, traffics, strict=True):
                 found = residency.visit(op.id, op.after, traffic)
-                jobs.append(self._job(op, found.inputs_resident, found.flushed_bytes))
+                jobs.append(self._job_of(op, found.inputs_resident, found.flushed_bytes))
             prepared.append(jobs)
         return prepared
 

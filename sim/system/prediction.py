@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 
 from sim.component import Component
@@ -63,10 +64,19 @@ def predict(
         formats()[kv_dtype],
         lambda: _smaller(model, runtime, quant, search_dirs),
     )
-    workload = lower(model, quant, runtime, request, kv_dtype)
     if not memory.fits:
-        return RunResult(identity, memory, None, workload, hardware)
-    trace = execute(workload, Machine(hardware, types), runtime, cache, is_full=arguments.is_full, progress=progress)
+        return RunResult(identity, memory, None, lower(model, quant, runtime, request, kv_dtype), hardware)
+    key = None
+    if cache != "off":
+        folder = str(cache or default_cache_folder())
+        key = (hardware.digest, *types.items(), model, quant, runtime.model_dump_json(), request, kv_dtype, folder)
+
+    def simulate() -> tuple[Workload, Trace]:
+        workload = lower(model, quant, runtime, request, kv_dtype)
+        machine = Machine(hardware, types)
+        return workload, execute(workload, machine, runtime, cache, is_full=arguments.is_full, progress=progress)
+
+    workload, trace = _RECENT.get((key, arguments.is_full), simulate) if key else simulate()
     ends = (
         tuple((one.sequences, one.query, one.context, one.outputs) for one in prefill_passes(runtime, request))
         if request.prompt
@@ -146,6 +156,23 @@ class _Watched:
         return self._store.profile(kernel)
 
 
+class _Recent:
+    """The last few predictions of this process, by everything that they depend on: asked again, the same answer."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: OrderedDict[Hashable, tuple[Workload, Trace]] = OrderedDict()
+
+    def get(self, key: Hashable, simulate: Callable[[], tuple[Workload, Trace]]) -> tuple[Workload, Trace]:
+        """The workload and trace under `key`, simulated where they are not known."""
+        found = self._known.pop(key, None) or simulate()
+        self._known[key] = found
+        if len(self._known) > self._most:
+            self._known.popitem(last=False)
+        return found
+
+
+_RECENT = _Recent(16)
 _STORES: dict[tuple[str, str, bool], ProfileStore] = {}
 
 

@@ -174,7 +174,7 @@ def resolve_quant(
     said = model.quantization.recipe if model.quantization else model.dtype
     if name is None:
         recipe = load_quant(said, search_dirs)
-        return _converted(recipe, search_dirs) if runtime == GGUF_FAMILY else recipe
+        return _converted(recipe, search_dirs) if runtime == GGUF_FAMILY and not recipe.runtimes else recipe
     recipe = load_quant(name, search_dirs)
     if recipe.runtimes and runtime not in recipe.runtimes:
         raise InputError(
@@ -192,7 +192,7 @@ def resolve_quant(
             hint="leave --quant out, or take another checkpoint",
         )
         raise InputError(problem)
-    return _converted(recipe, search_dirs) if runtime == GGUF_FAMILY else recipe
+    return _converted(recipe, search_dirs) if runtime == GGUF_FAMILY and not recipe.runtimes else recipe
 
 
 def _converted(recipe: QuantRecipe, search_dirs: Sequence[str | Path]) -> QuantRecipe:
