@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from sim.cli.parser import add_plugin
 from sim.errors import InputError, Problem, SimError, SpecError
 from sim.yamlfile import load_file
 
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
     parser.add_argument("files", nargs="+", metavar="FILE")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_plugin(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -41,8 +43,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def check_file(path: Path) -> str:
     """Load a file by what it says it is; the kind."""
-    from sim.component import spec_types  # noqa: PLC0415 - loaded only for this verb
-    from sim.hwspec import load_hardware  # noqa: PLC0415
+    from sim.system.plugins import load_hardware  # noqa: PLC0415 - loaded only for this verb
     from sim.workload.hf_config import load_model  # noqa: PLC0415
     from sim.workload.optrace import read_ops  # noqa: PLC0415
     from sim.workload.quant import load_quant  # noqa: PLC0415
@@ -54,7 +55,7 @@ def check_file(path: Path) -> str:
     data = load_file(path).data
     schema = str(data.get("schema", "")) if isinstance(data, dict) else ""
     readers: dict[str, tuple[str, Callable[[], object]]] = {
-        "sparksim.hardware/1": ("hardware", lambda: load_hardware(path, spec_types())),
+        "sparksim.hardware/1": ("hardware", lambda: load_hardware(path)),
         "sparksim.runtime/1": ("runtime", lambda: load_runtime(str(path))),
         "sparksim.ops/1": ("op trace", lambda: read_ops(path)),
         "sparksim.quant/1": ("quantisation recipe", lambda: load_quant(str(path))),

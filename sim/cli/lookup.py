@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable
 from types import SimpleNamespace
 
+from sim.cli.parser import add_plugin
+
 KINDS = (
     "hardware",
     "models",
@@ -25,6 +27,7 @@ KINDS = (
 def _list_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--spec-dir", action="append", default=[])
+    add_plugin(parser)
     parser.add_argument("--json", action="store_true")
 
 
@@ -48,6 +51,7 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yaml", action="store_true", help="a file that loads as it is")
     parser.add_argument("--graph", action="store_true", help="models: the ops of one layer, in order")
     parser.add_argument("--spec-dir", action="append", default=[])
+    add_plugin(parser)
     parser.add_argument("--json", action="store_true")
 
 
@@ -69,6 +73,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _schema_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=("hardware", "runtimes", "quants"))
+    add_plugin(parser)
     parser.add_argument("--json", action="store_true")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import runpy
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,8 +49,6 @@ def execute(arguments: argparse.Namespace) -> int:
     from sim.cli.table import print_result  # noqa: PLC0415
     from sim.result.export import check_target  # noqa: PLC0415
 
-    for plugin in arguments.plugin:
-        _plug_in(plugin)
     if arguments.out:
         check_target(Path(arguments.out), force=arguments.force)
     values = _scenario(arguments)
@@ -103,10 +100,3 @@ def _scenario(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.model:
         raise InputError(Problem("give either a file or --model, not both", code="usage", path="model"))
     return {**values, "file": arguments.file}
-
-
-def _plug_in(path: str) -> None:
-    try:
-        runpy.run_path(path)
-    except OSError as error:
-        raise InputError(Problem(f"cannot be read: {error.strerror}", code="no_file", file=path)) from None

@@ -22,14 +22,22 @@ ACCESSES = (*READS, "write")
 class Hop:
     """One component's part in a transfer: servers, latency, and the count of bytes that went through.
 
-    `rates`: sustained bytes per second by access kind (`ACCESSES`). `is_shared`: the kinds compete for
+    `rates`: sustained bytes per second by access kind (`ACCESSES`), or one for all. `is_shared`: the kinds compete for
     one server (a DRAM bus); otherwise each kind has its own (the two directions of a link). `cause`: what a wait for
     this hop is called in results.
     """
 
     def __init__(
-        self, engine: Engine, name: str, cause: str, rates: dict[str, float], latency_ps: int, *, is_shared: bool
+        self,
+        engine: Engine,
+        name: str,
+        cause: str,
+        rates: dict[str, float] | float,
+        latency_ps: int,
+        *,
+        is_shared: bool,
     ) -> None:
+        rates = rates if isinstance(rates, dict) else dict.fromkeys(ACCESSES, rates)
         self.name = name
         self.cause = cause
         self.latency_ps = latency_ps

@@ -10,10 +10,11 @@ from typing import Any
 from sim import errors
 from sim.component import COMPONENTS, spec_types
 from sim.errors import InputError, Problem
-from sim.hwspec import json_schema, load_hardware
-from sim.paths import available, find
+from sim.hwspec import json_schema
+from sim.paths import FOLDERS, available, find
 from sim.result.laws import LAWS
 from sim.result.trace import CAUSES
+from sim.system.plugins import load_entry_points, load_hardware
 from sim.units import format_quantity
 from sim.workload.hf_config import load_model
 from sim.workload.layer import SITES
@@ -21,7 +22,7 @@ from sim.workload.op import OP_KINDS
 from sim.workload.quant import load_quant, resolve_quant, weights_bytes
 from sim.workload.runtime import RuntimeFile
 from sim.workload.runtime_file import load_runtime
-from sim.yamlfile import load_yaml
+from sim.yamlfile import closest, load_yaml
 
 Folders = Sequence[str | Path]
 NOT_RECIPES = frozenset({"formats"})
@@ -36,8 +37,15 @@ def entries(kind: str, search_dirs: Folders = ()) -> list[dict[str, str]]:
     """Name and title of everything of a kind."""
     if kind == "calibrated":
         return calibrated(search_dirs)
+    if kind == "components":
+        load_entry_points()
     if kind in TABLES:
         return [{"name": name, "title": title} for name, title in TABLES[kind]().items()]
+    if kind not in FOLDERS:
+        known = sorted({*FOLDERS, *TABLES, "calibrated"})
+        guess = closest(kind, known)
+        hint = f"did you mean {guess!r}?" if guess else f"there are: {', '.join(known)}"
+        raise InputError(Problem(f"unknown kind {kind[:60]!r}", code="unknown_kind", hint=hint))
     listed = [name for name in available(kind, search_dirs) if not (kind == "quants" and name in NOT_RECIPES)]
     return [{"name": name, "title": _title(kind, name, search_dirs)} for name in listed]
 
@@ -120,7 +128,7 @@ def describe(
 
 
 def _hardware(name: str, search_dirs: Folders, *, as_yaml: bool, as_json: bool) -> str:
-    hardware = load_hardware(name, spec_types(), (), search_dirs)
+    hardware = load_hardware(name, (), search_dirs)
     if as_yaml:
         return hardware.to_yaml()
     fields = hardware.fields()
@@ -187,6 +195,7 @@ def _runtime(name: str, search_dirs: Folders, *, sources: bool) -> str:
 def schema(kind: str) -> dict[str, Any]:
     """JSON Schema of a kind of file."""
     if kind == "hardware":
+        load_entry_points()
         return json_schema(spec_types())
     if kind == "runtimes":
         return RuntimeFile.model_json_schema()

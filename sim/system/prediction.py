@@ -17,20 +17,18 @@ from sim.result.laws import check_laws
 from sim.result.run_result import RunResult
 from sim.result.trace import Trace
 from sim.system.arguments import Changes, RunArguments
-from sim.system.execute import Job, LaunchCosts, StepRunner
+from sim.system.execute import LaunchCosts, StepRunner
 from sim.system.machine import Machine
 from sim.system.memory_check import memory_use
 from sim.system.profiles import ProfileStore, default_cache_folder
 from sim.units import ps_from_seconds
 from sim.workload.graph import Workload
-from sim.workload.hf_config import load_model
 from sim.workload.lower import Request, lower, prefill_passes
 from sim.workload.model import ModelSpec
-from sim.workload.op import Op
 from sim.workload.optrace import read_ops
 from sim.workload.quant import QuantRecipe, formats, load_quant, resolve_quant
 from sim.workload.runtime import RuntimeSpec
-from sim.workload.runtime_file import LoadedRuntime, load_runtime
+from sim.workload.runtime_file import LoadedRuntime
 
 Types = Mapping[str, type[Component]]
 Folders = Sequence[str | Path]
@@ -48,8 +46,8 @@ def predict(
     progress: Progress | None = None,
 ) -> RunResult:
     """A model on a runtime on a machine."""
-    model = load_model(arguments.model or "", search_dirs=search_dirs, overrides=changes.model)
-    loaded = load_runtime(arguments.runtime or "", overrides=changes.runtime, search_dirs=search_dirs)
+    model = arguments.load_model(changes.model, search_dirs)
+    loaded = arguments.load_runtime(changes.runtime, search_dirs)
     runtime = loaded.spec
     quant = resolve_quant(model, arguments.quant, runtime.name, search_dirs)
     kv_dtype = _kv_dtype(arguments.kv_dtype or runtime.kv_dtype)
@@ -95,7 +93,7 @@ def replay(
     progress: Progress | None = None,
 ) -> RunResult:
     """An op trace on a runtime's kernels on a machine."""
-    loaded = load_runtime(arguments.runtime or "", overrides=changes.runtime, search_dirs=search_dirs)
+    loaded = arguments.load_runtime(changes.runtime, search_dirs)
     workload = read_ops(Path(arguments.file or ""))
     identity = _identity(arguments, hardware, changes, loaded, None, None, None)
     trace = execute(
@@ -118,12 +116,7 @@ def execute(
     store = _store(machine, cache, is_full=is_full)
     watched = _Watched(store, progress, sum(len(phase.steps) for phase in workload.phases))
     runner = StepRunner(
-        lowering,
-        watched.profile,
-        lambda phase, tokens: launch_costs(machine, runtime, phase, tokens),
-        float(machine.l2.capacity),
-        machine.copy,
-        lambda op: _job(machine, op),
+        lowering, watched.profile, lambda phase, tokens: launch_costs(machine, runtime, phase, tokens), machine
     )
     steps, stepped_before = [], store.stepped
     for phase in workload.phases:
@@ -204,11 +197,6 @@ def launch_costs(machine: Machine, runtime: RuntimeSpec, phase: str, tokens: int
     )
 
 
-def _job(machine: Machine, op: Op) -> Job | None:
-    taken = machine.taker(op)
-    return None if taken is None else Job(op, *taken)
-
-
 def _kv_dtype(name: str) -> str:
     aliases = {"auto": "bf16", "fp16": "f16", "float16": "f16", "bfloat16": "bf16", "fp8_e4m3": "fp8"}
     known = aliases.get(name.lower(), name.lower())
@@ -254,11 +242,11 @@ def _identity(
         context_depth=arguments.depth if model else None,
         output_tokens=arguments.output if model else None,
         clock_hz=machine.gpu.clock,
-        overrides=dict(changes.given),
+        overrides={path: str(value) for path, value in hardware.overrides.items()} | changes.given,
         warnings=(*hardware.warnings, *loaded.warnings, *(model.warnings if model else ())),
         peak_bytes_per_s=machine.memory.bandwidth,
         sustained_bytes_per_s=machine.memory.bandwidth * machine.memory.sustained.read,
-        peak_flops=machine.gpu.peak,
+        peak_flops=machine.peaks(),
         seed=arguments.seed,
         l2_bytes_per_s=machine.l2.bandwidth,
     )

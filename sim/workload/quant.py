@@ -121,13 +121,13 @@ def formats() -> dict[str, Format]:
     return {name: Format(name, entry.block, entry.bytes) for name, entry in entries.items()}
 
 
-def load_quant(name: str, search_dirs: Sequence[str | Path] = ()) -> QuantRecipe:
+def load_quant(name: str | Path, search_dirs: Sequence[str | Path] = ()) -> QuantRecipe:
     """The recipe of that name (or path).
 
     Raises:
         SpecError: its file is wrong. InputError: there is none.
     """
-    return _load_quant(find("quants", name, search_dirs))
+    return _load_quant(find("quants", str(name), search_dirs))
 
 
 @lru_cache(maxsize=64)
@@ -164,7 +164,7 @@ def _load_quant(path: Path) -> QuantRecipe:
 
 
 def resolve_quant(
-    model: ModelSpec, name: str | None, runtime: str, search_dirs: Sequence[str | Path] = ()
+    model: ModelSpec, name: str | Path | QuantRecipe | None, runtime: str, search_dirs: Sequence[str | Path] = ()
 ) -> QuantRecipe:
     """The recipe to run `model` with: what the checkpoint says, or `name` where that does not contradict it.
 
@@ -175,7 +175,7 @@ def resolve_quant(
     if name is None:
         recipe = load_quant(said, search_dirs)
         return _converted(recipe, search_dirs) if runtime == GGUF_FAMILY and not recipe.runtimes else recipe
-    recipe = load_quant(name, search_dirs)
+    recipe = name if isinstance(name, QuantRecipe) else load_quant(name, search_dirs)
     if recipe.runtimes and runtime not in recipe.runtimes:
         raise InputError(
             Problem(
