@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sim.component import Component
@@ -141,11 +142,13 @@ class _Watched:
 
     def begin(self, step: str) -> None:
         self._at += 1
-        self._step = step
+        self._step = f"step {self._at} of {self._n_steps}, {step}"
+        if self._progress is not None:
+            self._progress(self._step)
 
     def profile(self, kernel: Kernel) -> tuple[str, Profile]:
         if self._progress is not None:
-            self._progress(f"step {self._at} of {self._n_steps}, {self._step}: {kernel.name}")
+            self._progress(f"{self._step}: {kernel.name}")
         return self._store.profile(kernel)
 
 
@@ -158,11 +161,12 @@ class _Recent:
 
     def get(self, key: Hashable, simulate: Callable[[], tuple[Workload, Trace]]) -> tuple[Workload, Trace]:
         """The workload and trace under `key`, simulated where they are not known."""
-        found = self._known.pop(key, None) or simulate()
-        self._known[key] = found
+        known = self._known.pop(key, None)
+        workload, trace = known or simulate()
+        self._known[key] = workload, replace(trace, kernels_stepped=0)
         if len(self._known) > self._most:
             self._known.popitem(last=False)
-        return found
+        return workload, trace
 
 
 _RECENT = _Recent(16)
