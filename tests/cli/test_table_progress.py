@@ -86,4 +86,5 @@ def test_steps_and_kernels_are_told_in_order():
     found = [re.fullmatch(rf"step (\d+) of {n}, ([^:]+)(?:: (\S+))?", text) for text in told]
     assert all(found)
     assert list(dict.fromkeys(int(m[1]) for m in found if m)) == list(range(1, n + 1))
-    assert {m[3] for m in found if m and m[3]} == {op.kernel for step in result.trace.steps for op in step.ops if op.kernel}
+    kernels = {op.kernel for step in result.trace.steps for op in step.ops if op.kernel}
+    assert {m[3] for m in found if m and m[3]} == kernels
