@@ -1,0 +1,124 @@
+"""Address to channel, bank and row: slices of bits, and XOR hashes that keep strides from meeting in one bank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Addresses = npt.NDArray[np.int64]
+
+FIELDS = ("row", "rank", "bank", "bank_group", "column")
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """`bits` bits of an address that belong to `field`; None bits: all that is left."""
+
+    field: str
+    bits: int | None
+
+
+def parse_order(text: str, ranks: int, bank_groups: int, banks_per_group: int) -> tuple[Slice, ...]:
+    """The slices of `text` ("row rank bank column:3 bank_group column:2"), lowest first.
+
+    `row` takes what is left at the top, so it stands first, and each part of a column names its bits.
+
+    Raises:
+        ValueError: an unknown field, one that is missing or given twice, or a number that is no power of two.
+    """
+    sizes = {"rank": ranks, "bank_group": bank_groups, "bank": banks_per_group}
+    for name, size in sizes.items():
+        if size & (size - 1):
+            raise ValueError(f"the number of {name}s must be a power of two, not {size}")
+    words = text.split()
+    slices = []
+    for word in reversed(words):
+        name, colon, bits = word.partition(":")
+        if name not in FIELDS or (name == "column") is not bool(colon) or (colon and not bits.isdigit()):
+            raise ValueError(f"mapping.order: '{word}' is not one of row, rank, bank, bank_group, column:BITS")
+        width = int(bits) if colon else None if name == "row" else sizes[name].bit_length() - 1
+        slices.append(Slice(name, width))
+    names = [part.field for part in slices]
+    if names[-1:] != ["row"] or any(names.count(name) != 1 for name in FIELDS[:-1]) or "column" not in names:
+        raise ValueError("mapping.order must begin with row and name rank, bank and bank_group once, column at least once")
+    return tuple(slices)
+
+
+@dataclass(frozen=True, slots=True)
+class AddressMap:
+    """Splits byte addresses. `access`: bytes of a column command; `page`: bytes of a row."""
+
+    channels: int
+    channel_interleave: int
+    order: tuple[Slice, ...]
+    is_hashed: bool
+    access: int
+    page: int
+
+    def __post_init__(self) -> None:
+        """A column must be able to name every access of a row."""
+        bits = sum(part.bits or 0 for part in self.order if part.field == "column")
+        if self.access << bits != self.page:
+            raise ValueError(
+                f"mapping.order gives {bits} column bits, {self.access << bits} B of a row of {self.page} B at "
+                f"{self.access} B per access"
+            )
+
+    def channel_of(self, addresses: Addresses) -> Addresses:
+        """The channel of each address."""
+        block = addresses // self.channel_interleave
+        if not self.is_hashed:
+            return block % self.channels
+        folded = block // self.channels
+        return (block + _fold(folded, self.channels)) % self.channels
+
+    def within_channel(self, addresses: Addresses) -> Addresses:
+        """Where an address lies among the bytes of its channel."""
+        block, offset = np.divmod(addresses, self.channel_interleave)
+        return block // self.channels * self.channel_interleave + offset
+
+    def fields_of(self, local: Addresses) -> dict[str, Addresses]:
+        """Row, rank, bank, bank group and column (in accesses) of addresses within a channel."""
+        rest = local // self.access
+        found: dict[str, Addresses] = {name: np.zeros_like(rest) for name in FIELDS}
+        width = 0
+        for part in self.order:
+            if part.bits is None:
+                found["row"], rest = rest, np.zeros_like(rest)
+                continue
+            low, rest = rest & ((1 << part.bits) - 1), rest >> part.bits
+            if part.field == "column":
+                found["column"] |= low << width
+                width += part.bits
+            else:
+                found[part.field] = low
+        if self.is_hashed:
+            self._hash(found)
+        return found
+
+    def _hash(self, found: dict[str, Addresses]) -> None:
+        """XOR of bank, bank group and rank with disjoint low bits of the row, so that a row's banks are all different."""
+        row = found["row"]
+        for part in self.order:
+            if part.field in ("bank_group", "bank", "rank") and part.bits:
+                found[part.field] = found[part.field] ^ (row & ((1 << part.bits) - 1))
+                row = row >> part.bits
+
+
+def flat_banks(fields: dict[str, Addresses], bank_groups: int, banks_per_group: int) -> Sequence[int]:
+    """Index of each access's bank in its channel: rank, then bank group, then bank."""
+    flat = (fields["rank"] * bank_groups + fields["bank_group"]) * banks_per_group + fields["bank"]
+    return [int(each) for each in flat.tolist()]
+
+
+def _fold(blocks: Addresses, channels: int) -> Addresses:
+    """All digits of `blocks` to the base `channels`, added up: neighbours of any power-of-two stride differ."""
+    total = np.zeros_like(blocks)
+    rest = blocks
+    while rest.any():
+        total += rest % channels
+        rest = rest // channels
+    return total
