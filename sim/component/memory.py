@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sim.component.component import Component
 from sim.component.lpddr5x import DramSpec
@@ -40,6 +40,12 @@ class MemorySpec(ComponentSpec):
     latency: Seconds = Field(description="a dependent read at the controllers, unloaded: queue, row, column, burst")
     sustained: SustainedSpec = Field(description="shares of the peak by kind of access")
     dram: DramSpec | None = Field(default=None, description="organisation, timing and controller: derives the shares")
+
+    @model_validator(mode="after")
+    def _dram_fits(self) -> MemorySpec:
+        if self.dram is not None:
+            self.dram.check_geometry(self.channel_width)
+        return self
 
     @property
     def bandwidth(self) -> float:

@@ -65,9 +65,12 @@ class Channel:
 
     def earliest_activate(self, bank: int) -> int:
         """First clock for an ACT of a closed bank."""
-        rank = self.rank_of[bank]
+        return max(self.activate_at[bank], self.rank_free(self.rank_of[bank]))
+
+    def rank_free(self, rank: int) -> int:
+        """First clock at which a rank and the command bus take an ACT to whatever bank."""
         four = self._last_four[rank][0] + self.clocks.n_faw
-        return max(self.ca_free, self.activate_at[bank], self.rank_activate_at[rank], four)
+        return max(self.ca_free, self.rank_activate_at[rank], four)
 
     def earliest_precharge(self, bank: int) -> int:
         """First clock for a PRE of an open bank."""

@@ -43,29 +43,21 @@ def parse_order(text: str, ranks: int, bank_groups: int, banks_per_group: int) -
         slices.append(Slice(name, width))
     names = [part.field for part in slices]
     if names[-1:] != ["row"] or any(names.count(name) != 1 for name in FIELDS[:-1]) or "column" not in names:
-        raise ValueError("mapping.order must begin with row and name rank, bank and bank_group once, column at least once")
+        raise ValueError(
+            "mapping.order must begin with row and name rank, bank and bank_group once, column at least once"
+        )
     return tuple(slices)
 
 
 @dataclass(frozen=True, slots=True)
 class AddressMap:
-    """Splits byte addresses. `access`: bytes of a column command; `page`: bytes of a row."""
+    """Splits byte addresses. `access`: bytes of a column command."""
 
     channels: int
     channel_interleave: int
     order: tuple[Slice, ...]
     is_hashed: bool
     access: int
-    page: int
-
-    def __post_init__(self) -> None:
-        """A column must be able to name every access of a row."""
-        bits = sum(part.bits or 0 for part in self.order if part.field == "column")
-        if self.access << bits != self.page:
-            raise ValueError(
-                f"mapping.order gives {bits} column bits, {self.access << bits} B of a row of {self.page} B at "
-                f"{self.access} B per access"
-            )
 
     def channel_of(self, addresses: Addresses) -> Addresses:
         """The channel of each address."""
@@ -100,7 +92,7 @@ class AddressMap:
         return found
 
     def _hash(self, found: dict[str, Addresses]) -> None:
-        """XOR of bank, bank group and rank with disjoint low bits of the row, so that a row's banks are all different."""
+        """XOR of bank, bank group and rank with low bits of the row, each with bits of its own."""
         row = found["row"]
         for part in self.order:
             if part.field in ("bank_group", "bank", "rank") and part.bits:

@@ -14,23 +14,34 @@ from sim.component.lpddr5x.spec import DramSpec
 from sim.component.lpddr5x.traffic import KINDS, Traffic, accesses_of
 from sim.units import PS_PER_S
 
-REFRESH_INTERVALS = 4
-"""tREFI that are measured, after one to warm up: whole ones, so that each refresh is counted as often as it comes."""
+SAMPLES = 4
+"""Independent runs whose bytes are added up: what a refresh costs depends on what is queued when it comes."""
+REFRESH_INTERVALS = 2
+"""tREFI that a run measures after a quarter to warm up: whole ones, so that refreshes count as often as they come."""
 
 
-class _Memory(Protocol):
-    """What is needed of a memory component's spec."""
+class Memory(Protocol):
+    """What is needed of a memory component's spec: its fields by their names."""
 
     @property
-    def channels(self) -> int: ...
+    def channels(self) -> int:
+        """Independent channels."""
+
     @property
-    def channel_width(self) -> int: ...
+    def channel_width(self) -> int:
+        """Bytes of a channel's data bus."""
+
     @property
-    def data_rate(self) -> float: ...
+    def data_rate(self) -> float:
+        """Transfers per second."""
+
     @property
-    def capacity(self) -> int: ...
+    def capacity(self) -> int:
+        """Bytes of all channels."""
+
     @property
-    def dram(self) -> DramSpec | None: ...
+    def dram(self) -> DramSpec | None:
+        """Organisation, timing, controller, mapping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,7 @@ class Sustained:
     latency_ps: int
 
 
-def sustained(memory: _Memory, kind: str, traffic: Traffic | None = None) -> Sustained:
+def sustained(memory: Memory, kind: str, traffic: Traffic | None = None) -> Sustained:
     """Bytes per second of an endless stream of `kind` (one of `KINDS`), and the latency of a lone read, row closed.
 
     Remembered by the values of the spec. All channels are alike: channel 0 is simulated, with full queues.
@@ -67,14 +78,9 @@ def sustained(memory: _Memory, kind: str, traffic: Traffic | None = None) -> Sus
     """
     if kind not in KINDS:
         raise ValueError(f"no kind of access '{kind}'; there are {', '.join(KINDS)}")
-    parts = _parts(memory)
-    rate = _rate(parts, kind, traffic or Traffic(), None)
+    parts = parts_of(memory)
+    rate = rate_of(parts, kind, traffic or Traffic(), None)
     return Sustained(rate, _latency(parts, "closed"))
-
-
-def unloaded_latency_ps(memory: _Memory, row: str = "closed") -> int:
-    """A lone read, from the controller's door to its last beat, in ps. `row`: closed, hit or conflict."""
-    return _latency(_parts(memory), row)
 
 
 def _without_refresh(clocks: Clocks) -> Clocks:
@@ -93,54 +99,22 @@ def _without_rank_gap(clocks: Clocks) -> Clocks:
 ABLATIONS: dict[str, Callable[[Clocks], Clocks]] = {
     "refresh": _without_refresh,
     "turnaround": _without_turnaround,
-    "rank_gap": _without_rank_gap,
+    "rank gap": _without_rank_gap,
 }
 """Each mechanism that can be switched off, by what it does to the timings."""
 
 
-def ablation(memory: _Memory) -> dict[str, dict[str, float]]:
-    """Bytes per second by kind: with everything ("all"), and without each mechanism."""
-    parts = _parts(memory)
-    table = {"all": {kind: _rate(parts, kind, Traffic(), None) for kind in KINDS}}
-    for name in ABLATIONS:
-        table[f"no {name}"] = {kind: _rate(parts, kind, Traffic(), name) for kind in KINDS}
-    return table
+def unloaded_latency_ps(memory: Memory, row: str = "closed") -> int:
+    """A lone read, from the controller's door to its last beat, in ps. `row`: closed, hit or conflict."""
+    return _latency(parts_of(memory), row)
 
 
-ALTERNATIVES: dict[str, dict[str, object]] = {
-    "1 rank": {"organisation.ranks": 1},
-    "1 rank, all-bank refresh": {"organisation.ranks": 1, "controller.refresh": "all_bank"},
-    "all-bank refresh": {"controller.refresh": "all_bank"},
-    "per-bank refresh": {"controller.refresh": "per_bank"},
-    "32 Gbit dies": {"organisation.die": "32Gb"},
-    "32 Gbit dies, all-bank refresh": {"organisation.die": "32Gb", "controller.refresh": "all_bank"},
-    "queues of 16": {"controller.read_queue": 16, "controller.write_queue": 16},
-    "queues of 32": {"controller.read_queue": 32, "controller.write_queue": 32},
-    "queues of 128": {"controller.read_queue": 128, "controller.write_queue": 128},
-    "open rows": {"controller.page_policy": "open"},
-    "512 B per channel": {"mapping.channel_interleave": 512},
-    "1 KiB per channel": {"mapping.channel_interleave": 1024},
-    "no hash": {"mapping.is_hashed": False},
-}
-"""Other worlds that the public facts allow, as changes to a `DramSpec`."""
+def parts_of(memory: Memory) -> Parts:
+    """What a rate depends on.
 
-
-def alternatives(memory: _Memory) -> dict[str, dict[str, float]]:
-    """Bytes per second by kind as the spec stands ("as given") and in each of `ALTERNATIVES`."""
-    parts = _parts(memory)
-    worlds = {"as given": parts} | {name: _changed(parts, changes) for name, changes in ALTERNATIVES.items()}
-    return {name: {kind: _rate(each, kind, Traffic(), None) for kind in KINDS} for name, each in worlds.items()}
-
-
-def _changed(parts: Parts, changes: dict[str, object]) -> Parts:
-    data = parts.dram.model_dump()
-    for path, value in changes.items():
-        group, _, field = path.partition(".")
-        data[group][field] = value
-    return replace(parts, dram_json=DramSpec.model_validate(data).model_dump_json())
-
-
-def _parts(memory: _Memory) -> Parts:
+    Raises:
+        ValueError: the spec has no `dram`.
+    """
     if memory.dram is None:
         raise ValueError("the memory component has no `dram`: its rates cannot be derived")
     text = memory.dram.model_dump_json()
@@ -151,23 +125,41 @@ def _map(parts: Parts, dram: DramSpec) -> AddressMap:
     own, access = dram.organisation, dram.organisation.burst_length * parts.channel_width
     order = parse_order(dram.mapping.order, own.ranks, own.bank_groups, own.banks_per_group)
     interleave = dram.mapping.channel_interleave
-    return AddressMap(parts.channels, interleave, order, dram.mapping.is_hashed, access, own.page)
+    return AddressMap(parts.channels, interleave, order, dram.mapping.is_hashed, access)
 
 
 @cache
-def _rate(parts: Parts, kind: str, traffic: Traffic, without: str | None) -> float:
+def rate_of(parts: Parts, kind: str, traffic: Traffic, without: str | None = None) -> float:
+    """Bytes per second of all channels. `without`: a mechanism of `ABLATIONS` that is switched off."""
     dram = parts.dram
-    clocks = clocks_of(dram, parts.data_rate)
-    mapping = _map(parts, dram)
-    warm, until = clocks.n_refi, (1 + REFRESH_INTERVALS) * clocks.n_refi
+    clocks, mapping = clocks_of(dram, parts.data_rate), _map(parts, dram)
+    measured = REFRESH_INTERVALS * clocks.n_refi
     changed = ABLATIONS[without](clocks) if without else clocks
-    n_most = until // (clocks.ccd_l // 2) + dram.controller.read_queue + dram.controller.write_queue
-    accesses = accesses_of(kind, traffic, mapping, dram.organisation, n_most, parts.capacity)
+    seeds = range(traffic.seed, traffic.seed + 2 * SAMPLES, 2)  # two apart: a copy's writes take the next one
+    n_served = 0
+    for seed in seeds:
+        sample = replace(traffic, seed=seed)
+        n_served += _served(parts, dram, mapping, changed, kind, sample, clocks.n_refi // 4, measured)
+    return parts.channels * n_served * mapping.access / clocks.seconds(SAMPLES * measured)
+
+
+def _served(
+    parts: Parts,
+    dram: DramSpec,
+    mapping: AddressMap,
+    clocks: Clocks,
+    kind: str,
+    traffic: Traffic,
+    warm: int,
+    measured: int,
+) -> int:
+    """Accesses that channel 0 serves in `measured` clocks after `warm` ones."""
     window = dram.controller.read_queue + dram.controller.write_queue
-    controller = Controller(changed, dram.organisation, dram.controller, accesses, window=window)
-    controller.run(until)
-    n_served = sum(warm <= each.clock < until for each in controller.channel.log if each.access >= 0)
-    return parts.channels * n_served * mapping.access / clocks.seconds(until - warm)
+    n_enough = (warm + measured) // (clocks.ccd_l // 2) + window
+    accesses = accesses_of(kind, traffic, mapping, dram.organisation, n_enough, parts.capacity)
+    controller = Controller(clocks, dram.organisation, dram.controller, accesses, window=window)
+    controller.run(warm + measured)
+    return sum(each.clock >= warm for each in controller.channel.log if each.access >= 0)
 
 
 @cache

@@ -32,11 +32,12 @@ class _Timed(Refresh):
     def __init__(self, channel: Channel, interval: int) -> None:
         super().__init__(channel)
         self._interval = interval
-        self._next = [interval + rank * interval // channel.n_ranks for rank in range(channel.n_ranks)]
+        self._next = [(rank + 1) * interval // channel.n_ranks for rank in range(channel.n_ranks)]
         self._is_due = [False] * channel.n_ranks
         self.due_at = min(self._next)
 
     def call(self, clock: int) -> None:
+        """Blocks the banks whose turn has come."""
         for rank, at in enumerate(self._next):
             if at <= clock and not self._is_due[rank]:
                 self._is_due[rank] = True
@@ -58,6 +59,9 @@ class _Timed(Refresh):
         self._look()
 
     def next_command(self) -> tuple[int, int]:
+        """The earliest of what the ranks need."""
+        if not any(self._is_due):
+            return NEVER, 0
         return min(((self._earliest(rank), rank) for rank, due in enumerate(self._is_due) if due), default=(NEVER, 0))
 
     def _earliest(self, rank: int) -> int:
@@ -81,6 +85,7 @@ class AllBankRefresh(_Timed):
         return channel.earliest_precharge_all(rank) if self._is_open(rank) else channel.earliest_refresh_all(rank)
 
     def issue(self, clock: int, rank: int) -> None:
+        """PREab while a row is open, then REFab."""
         if self._is_open(rank):
             self._channel.precharge_all(clock, rank)
         else:
@@ -108,6 +113,7 @@ class PerBankRefresh(_Timed):
         return self._channel.earliest_refresh_pair(self._banks(rank))
 
     def issue(self, clock: int, rank: int) -> None:
+        """PRE of the banks that are open, then REFpb."""
         bank = self._opened(rank)
         if bank is not None:
             self._channel.precharge(clock, bank)

@@ -18,7 +18,7 @@ class OrganisationSpec(SpecGroup):
     banks_per_group: Count = Field(description="banks of a bank group")
     page: Bytes = Field(description="open row of a bank, all dies of the rank together")
     die: str = Field(description="density of a die, a key of timing.refresh_cycle")
-    burst_length: Literal[16, 32] = Field(description="beats of a column command")
+    burst_length: Count = Field(description="beats of a column command, 16 or 32")
 
 
 class RefreshCycleSpec(SpecGroup):
@@ -76,8 +76,8 @@ class MappingSpec(SpecGroup):
 
     channel_interleave: Bytes = Field(description="consecutive bytes in one channel")
     order: str = Field(
-        description="fields of an address within a channel, highest first, as 'row rank bank column:3 bank_group column:2'"
-        " (a field's bits after the colon; the last of a field takes what is left)"
+        description="fields of an address within a channel, highest first, with the bits of each part of a column: "
+        "'row rank bank column:3 bank_group column:2'"
     )
     is_hashed: bool = Field(description="channel and banks are XORed with higher bits of the address")
 
@@ -92,12 +92,35 @@ class DramSpec(SpecGroup):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> DramSpec:
-        known = ", ".join(self.timing.refresh_cycle)
-        if self.organisation.die not in self.timing.refresh_cycle:
-            text = f"organisation.die is '{self.organisation.die}', but timing.refresh_cycle has only {known}"
-            raise ValueError(text)
-        if self.controller.write_low >= self.controller.write_high:
+        own, timing, controller = self.organisation, self.timing, self.controller
+        cycle = timing.refresh_cycle.get(own.die)
+        if cycle is None:
+            known = ", ".join(timing.refresh_cycle)
+            raise ValueError(f"organisation.die is '{own.die}', but timing.refresh_cycle has only {known}")
+        if own.burst_length not in (16, 32):
+            raise ValueError(f"organisation.burst_length must be 16 or 32, not {own.burst_length}")
+        if controller.write_low >= controller.write_high:
             raise ValueError("controller.write_low must be less than controller.write_high")
-        organisation = self.organisation
-        parse_order(self.mapping.order, organisation.ranks, organisation.bank_groups, organisation.banks_per_group)
+        pairs = own.bank_groups * own.banks_per_group // 2
+        if max(cycle.all_bank, pairs * timing.t_pbr2pbr) >= timing.t_refi:
+            raise ValueError("timing.t_refi is shorter than the refreshes that must fit into it")
+        parse_order(self.mapping.order, own.ranks, own.bank_groups, own.banks_per_group)
         return self
+
+    def check_geometry(self, channel_width: int) -> None:
+        """Whether bursts, rows and addresses fit together on a channel of this width in bytes.
+
+        Raises:
+            ValueError: they do not; says which.
+        """
+        own = self.organisation
+        access = own.burst_length * channel_width
+        slices = parse_order(self.mapping.order, own.ranks, own.bank_groups, own.banks_per_group)
+        bits = sum(part.bits or 0 for part in slices if part.field == "column")
+        if access << bits != own.page:
+            raise ValueError(
+                f"mapping.order has {bits} column bits: {access << bits} B at {access} B per burst, but "
+                f"organisation.page is {own.page} B"
+            )
+        if self.mapping.channel_interleave % access:
+            raise ValueError(f"mapping.channel_interleave must be a multiple of the {access} B of a burst")
