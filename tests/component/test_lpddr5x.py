@@ -21,6 +21,7 @@ from sim.component.lpddr5x.controller import Access, Controller
 from sim.component.lpddr5x.mapping import AddressMap, parse_order
 from sim.component.lpddr5x.rates import parts_of, rate_of
 from sim.component.lpddr5x.spec import DramSpec
+from sim.component.lpddr5x.tables import ALTERNATIVES, changed
 from sim.component.lpddr5x.traffic import Traffic, pieces_of
 from sim.component.memory import MemorySpec
 from sim.errors import SpecError
@@ -297,3 +298,30 @@ def test_without_a_dram_there_is_nothing_to_derive() -> None:
         sustained(MEMORY.model_copy(update={"dram": None}), "read")
     with pytest.raises(ValueError, match="no kind of access 'reed'; there are read, write, random, copy"):
         sustained(MEMORY, "reed")
+
+
+def test_the_other_worlds_are_worlds() -> None:
+    """Every change of `ALTERNATIVES` names a field and gives a spec that loads; none is the spec as it stands."""
+    assert DRAM not in [changed(parts_of(MEMORY), changes).dram for changes in ALTERNATIVES.values()]
+
+
+def test_the_data_cannot_tell_these_worlds_apart() -> None:
+    """What the record beside the code says: each holds read, random and copy at once, as the chosen set does."""
+    for name in (
+        "32 Gbit dies, 48 reads queued",
+        "1 rank, 32 Gbit dies, 128 writes queued",
+        "8 clocks between ranks, 64 reads, 128 writes",
+    ):
+        parts = changed(parts_of(MEMORY), ALTERNATIVES[name])
+        rates = {kind: rate_of(parts, kind, Traffic()) / 1e9 for kind in ("read", "random", "copy")}
+        assert 227 <= rates["read"] <= 241
+        assert rates["random"] >= 0.95 * rates["read"]
+        assert 211 <= rates["copy"] <= 238
+
+
+def test_set_1_misses_read_as_recorded() -> None:
+    """Per-bank refresh and 64 reads queued hide everything but the gaps between ranks."""
+    name = "per-bank refresh, 64 reads queued (set 1)"
+    rate = rate_of(changed(parts_of(MEMORY), ALTERNATIVES[name]), "read", Traffic())
+    assert rate > 241e9
+    assert rate == pytest.approx(0.985 * MEMORY.bandwidth, rel=0.01)

@@ -79,7 +79,7 @@ class Dut:
 
 
 def test_spec_in_clocks() -> None:
-    """Times in ns are rounded up to clocks of 937.5 ps; at 6,400 MT/s they are Ramulator 2's numbers (LPDDR5_6400 preset)."""
+    """Times are rounded up to clocks of 937.5 ps; at 6,400 MT/s they are those of Ramulator 2's LPDDR5_6400 preset."""
     assert (CLOCKS.n_rl, CLOCKS.n_wl) == (RL, WL) == (23, 12)
     slow = clocks_of(DRAM, 6400e6)
     assert (slow.n_rl, slow.n_rcd, slow.n_rp_pb, slow.n_ras, slow.n_rc) == (17, 15, 15, 34, 49)

@@ -15,17 +15,26 @@ Table = dict[str, dict[str, float]]
 
 ALTERNATIVES: dict[str, dict[str, object]] = {
     "1 rank": {"organisation.ranks": 1},
+    "1 rank, 32 Gbit dies": {"organisation.ranks": 1, "organisation.die": "32Gb"},
+    "1 rank, 32 Gbit dies, 128 writes queued": {
+        "organisation.ranks": 1,
+        "organisation.die": "32Gb",
+        "controller.write_queue": 128,
+    },
+    "1 rank, per-bank refresh": {"organisation.ranks": 1, "controller.refresh": "per_bank"},
     "per-bank refresh": {"controller.refresh": "per_bank"},
-    "per-bank refresh, 1 rank": {"controller.refresh": "per_bank", "organisation.ranks": 1},
+    "per-bank refresh, 32 Gbit dies": {"controller.refresh": "per_bank", "organisation.die": "32Gb"},
+    "per-bank refresh, 64 reads queued (set 1)": {"controller.refresh": "per_bank", "controller.read_queue": 64},
     "32 Gbit dies": {"organisation.die": "32Gb"},
-    "32 Gbit dies, 1 rank": {"organisation.die": "32Gb", "organisation.ranks": 1},
-    "32 Gbit dies, per-bank refresh": {"organisation.die": "32Gb", "controller.refresh": "per_bank"},
     "32 Gbit dies, 48 reads queued": {"organisation.die": "32Gb", "controller.read_queue": 48},
     "16 reads queued": {"controller.read_queue": 16},
     "64 reads queued": {"controller.read_queue": 64},
     "128 reads and writes queued": {"controller.read_queue": 128, "controller.write_queue": 128},
-    "64 reads queued, per-bank refresh (set 1)": {"controller.read_queue": 64, "controller.refresh": "per_bank"},
-    "64 reads queued, 8 clocks between ranks": {"controller.read_queue": 64, "timing.rank_gap": 8},
+    "8 clocks between ranks, 64 reads, 128 writes": {
+        "timing.rank_gap": 8,
+        "controller.read_queue": 64,
+        "controller.write_queue": 128,
+    },
     "open rows": {"controller.page_policy": "open"},
     "1 KiB to each channel": {"mapping.channel_interleave": 1024},
     "no hash": {"mapping.is_hashed": False},
@@ -71,7 +80,7 @@ def ablation(memory: Memory) -> Table:
 def alternatives(memory: Memory) -> Table:
     """As the spec stands ("as given"), and in each of `ALTERNATIVES`."""
     parts = parts_of(memory)
-    worlds = {"as given": parts} | {name: _changed(parts, changes) for name, changes in ALTERNATIVES.items()}
+    worlds = {"as given": parts} | {name: changed(parts, changes) for name, changes in ALTERNATIVES.items()}
     return {name: _row(each, None) for name, each in worlds.items()}
 
 
@@ -102,7 +111,8 @@ def _row(parts: Parts, without: str | None) -> dict[str, float]:
     return {kind: rate_of(parts, kind, Traffic(), without) for kind in KINDS}
 
 
-def _changed(parts: Parts, changes: Mapping[str, object]) -> Parts:
+def changed(parts: Parts, changes: Mapping[str, object]) -> Parts:
+    """The same with fields of the DRAM, "group.field", set to other values."""
     data = parts.dram.model_dump()
     for path, value in changes.items():
         group, _, field = path.partition(".")
