@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from sim.component.component import Component
-from sim.component.lpddr5x import DramSpec
+from sim.component.lpddr5x.spec import DramSpec
 from sim.component.transfer import ACCESSES, Hop
 from sim.engine import Engine
 from sim.hwspec import Bytes, ComponentSpec, Count, Derived, Fraction, Seconds, SpecGroup, TransfersPerSecond

@@ -6,6 +6,9 @@ Bands are those of published measurements (GB/s, reads and writes together): rea
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -14,15 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.component import spec_types
-from sim.component.lpddr5x import KINDS, ablation, as_text, beside_given, sustained, unloaded_latency_ps
 from sim.component.lpddr5x.channel import NEVER
 from sim.component.lpddr5x.clocks import clocks_of
 from sim.component.lpddr5x.controller import Access, Controller
-from sim.component.lpddr5x.mapping import AddressMap, parse_order
-from sim.component.lpddr5x.rates import parts_of, rate_of
+from sim.component.lpddr5x.mapping import AddressMap
+from sim.component.lpddr5x.order import parse_order
+from sim.component.lpddr5x.rates import parts_of, rate_of, sustained, unloaded_latency_ps
 from sim.component.lpddr5x.spec import DramSpec
-from sim.component.lpddr5x.tables import ALTERNATIVES, changed
-from sim.component.lpddr5x.traffic import Traffic, pieces_of
+from sim.component.lpddr5x.tables import ALTERNATIVES, ablation, as_text, beside_given, changed
+from sim.component.lpddr5x.traffic import KINDS, Traffic, pieces_of
 from sim.component.memory import MemorySpec
 from sim.errors import SpecError
 from sim.hwspec import load_hardware
@@ -325,3 +328,12 @@ def test_set_1_misses_read_as_recorded() -> None:
     rate = rate_of(changed(parts_of(MEMORY), ALTERNATIVES[name]), "read", Traffic())
     assert rate > 241e9
     assert rate == pytest.approx(0.985 * MEMORY.bandwidth, rel=0.01)
+
+
+def test_reading_a_spec_does_not_load_numpy(root) -> None:
+    """Every start of the program reads specs; deriving a rate is not part of it."""
+    code = "import sys, sim.component; sys.exit('numpy' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, check=False
+    )
+    assert done.returncode == 0

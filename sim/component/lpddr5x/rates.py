@@ -9,7 +9,8 @@ from typing import Protocol
 
 from sim.component.lpddr5x.clocks import Clocks, clocks_of
 from sim.component.lpddr5x.controller import Access, Controller
-from sim.component.lpddr5x.mapping import AddressMap, parse_order
+from sim.component.lpddr5x.mapping import AddressMap
+from sim.component.lpddr5x.order import parse_order
 from sim.component.lpddr5x.spec import DramSpec
 from sim.component.lpddr5x.traffic import KINDS, Traffic, accesses_of
 from sim.units import PS_PER_S

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from sim.component.lpddr5x.mapping import parse_order
+from sim.component.lpddr5x.order import parse_order
 from sim.hwspec import Bytes, Count, Fraction, Seconds, SpecGroup
 
 
