@@ -26,7 +26,7 @@ class AddressMap:
     def channel_of(self, addresses: Addresses) -> Addresses:
         """The channel of each address."""
         block = addresses // self.channel_interleave
-        if not self.is_hashed:
+        if not self.is_hashed or self.channels == 1:
             return block % self.channels
         folded = block // self.channels
         return (block + _fold(folded, self.channels)) % self.channels

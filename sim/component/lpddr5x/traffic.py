@@ -16,9 +16,6 @@ KINDS = ("read", "write", "random", "copy")
 """Long reads, long writes, scattered reads of 512 B, and reads and writes in equal parts."""
 
 
-_SPARE = 1.25  # the hash gives a channel its share on average only
-
-
 @dataclass(frozen=True, slots=True)
 class Traffic:
     """How the GPU asks.
@@ -78,12 +75,13 @@ def _seen(
 ) -> Iterator[tuple[int, int]]:
     """(flat bank, row) of each access of channel 0, in order."""
     per_piece = traffic.piece // mapping.access
-    n_pieces = round(_SPARE * n_accesses * mapping.channels / per_piece) + traffic.streams
-    pieces = pieces_of(kind, traffic, n_pieces, capacity)
-    addresses = (pieces[:, None] + np.arange(per_piece) * mapping.access).reshape(-1)
-    mine = addresses[mapping.channel_of(addresses) == 0][:n_accesses]
-    if len(mine) < n_accesses:
-        raise RuntimeError(f"channel 0 got {len(mine)} of {n_accesses} accesses: the mapping starves it")
-    fields = mapping.fields_of(mapping.within_channel(mine))
+    n_pieces = n_accesses * mapping.channels // per_piece + traffic.streams
+    mine = np.zeros(0, dtype=np.int64)
+    while len(mine) < n_accesses:  # the mapping gives a channel its share on average only
+        n_pieces += n_pieces // 4
+        pieces = pieces_of(kind, traffic, n_pieces, capacity)
+        addresses = (pieces[:, None] + np.arange(per_piece) * mapping.access).reshape(-1)
+        mine = addresses[mapping.channel_of(addresses) == 0]
+    fields = mapping.fields_of(mapping.within_channel(mine[:n_accesses]))
     banks = flat_banks(fields, organisation.bank_groups, organisation.banks_per_group)
     return zip(banks, fields["row"].tolist(), strict=True)
