@@ -195,6 +195,23 @@ def test_rtp_and_wr() -> None:
     assert dut.channel.earliest_precharge(0) == at + WL + BL32_SPAN + n(TIMING.t_wr)
 
 
+def test_a_read_may_not_close_the_row_before_an_earlier_write_recovered() -> None:
+    """RDA precharges at BL/n + tRBTP; the device waits for tRAS by itself, the controller must see to tWR."""
+    dut = Dut(replace(CLOCKS, n_wtr_l=1), 0)
+    recovered = dut.write(0) + WL + BL32_SPAN + n(TIMING.t_wr)
+    first = recovered - BL32_SPAN - n(TIMING.t_rbtp)
+    assert not dut.channel.may_close_behind(first - 1, 0, is_write=False)
+    assert dut.channel.may_close_behind(first, 0, is_write=False)
+    assert dut.channel.may_close_behind(first - 1, 0, is_write=True)
+
+
+def test_precharge_of_all_waits_for_a_bank_that_closes_by_itself() -> None:
+    """WRA to PREab: WL + BL/n + tWR, as to PRE of its bank."""
+    dut = Dut(CLOCKS, 0, 5)
+    dut.channel.column(dut.at, 0, 0, is_write=True, closes=True)
+    assert dut.channel.earliest_precharge_all(0) == dut.at + WL + BL32_SPAN + n(TIMING.t_wr)
+
+
 def test_all_bank_refresh() -> None:
     dut = Dut(CLOCKS, 0, 5)
     dut.channel.precharge_all(dut.at, 0)

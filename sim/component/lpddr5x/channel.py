@@ -47,6 +47,7 @@ class Channel:
         self.activate_at = [0] * n_banks
         self.precharge_at = [0] * n_banks
         self.bank_column_at = [0] * n_banks
+        self._written_until = [0] * n_banks
         n_groups = n_ranks * organisation.bank_groups
         self.group_column_at = ([0] * n_groups, [0] * n_groups)
         self.rank_column_at = ([0] * n_ranks, [0] * n_ranks)
@@ -118,9 +119,8 @@ class Channel:
         self._close(bank, clock + self.clocks.n_rp_pb)
 
     def earliest_precharge_all(self, rank: int) -> int:
-        """First clock for a PREab of a rank."""
-        opened = [bank for bank in self.banks_of(rank) if self.open_row[bank] != CLOSED]
-        return max([self.ca_free, self.rank_precharge_at[rank], *(self.precharge_at[bank] for bank in opened)])
+        """First clock for a PREab of a rank: when every bank may close, those too that are closing by themselves."""
+        return max(self.ca_free, self.rank_precharge_at[rank], *(self.precharge_at[b] for b in self.banks_of(rank)))
 
     def precharge_all(self, clock: int, rank: int) -> None:
         """PREab: closes every row of a rank."""
@@ -132,6 +132,10 @@ class Channel:
     def banks_of(self, rank: int) -> range:
         """The flat banks of a rank."""
         return range(rank * self.banks_per_rank, (rank + 1) * self.banks_per_rank)
+
+    def may_close_behind(self, clock: int, bank: int, *, is_write: bool) -> bool:
+        """Whether RDA or WRA may go in place of RD or WR: the device heeds tRAS by itself, but not an earlier tWR."""
+        return is_write or self._written_until[bank] <= clock + self.clocks.burst + self.clocks.n_rbtp
 
     def column(self, clock: int, bank: int, access: int, *, is_write: bool, closes: bool) -> int:
         """RD or WR (RDA or WRA if the row `closes` behind it). Gives the clock of its last beat."""
@@ -151,7 +155,7 @@ class Channel:
             reads = self.group_column_at[False]
             reads[group] = max(reads[group], clock + clocks.n_wl + clocks.ccd_l + clocks.n_wtr_l)
             self.rank_column_at[False][rank] = max(self.rank_column_at[False][rank], end + clocks.n_wtr_s)
-            ready = end + clocks.n_wr
+            ready = self._written_until[bank] = end + clocks.n_wr
         else:
             ready = clock + clocks.burst + clocks.n_rbtp
         self.precharge_at[bank] = max(self.precharge_at[bank], ready)

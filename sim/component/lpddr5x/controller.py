@@ -60,6 +60,7 @@ class Controller:
         self._order: list[dict[int, Access]] = [{}, {}]
         self._hits = [0] * self.channel.n_banks
         self._used = [0] * self.channel.n_banks
+        self._is_closing = spec.page_policy == "closed"
         self._high = max(1, round(spec.write_high * spec.write_queue))
         self._low = round(spec.write_low * spec.write_queue)
         self.is_writing = False
@@ -244,7 +245,7 @@ class Controller:
             else:
                 at = channel.earliest_precharge(bank)
                 if number == NEVER:
-                    at = max(at, self._used[bank] + self._clocks.row_timeout)
+                    at = at if self._is_closing else max(at, self._used[bank] + self._clocks.row_timeout)
             if at < best[0] or (at == best[0] and number < best[1]):
                 best = (at, number, bank, row)
         return best[0], best[2], best[3]
@@ -258,8 +259,7 @@ class Controller:
         self._served_this_way += 1
         self._hits[bank] += 1
         self._used[bank] = clock
-        closes = self._spec.page_policy == "closed" and not any(
-            other.row == row for both in self._queues for other in both[bank]
-        )
+        is_wanted = any(other.row == row for both in self._queues for other in both[bank])
+        closes = self._is_closing and not is_wanted and self.channel.may_close_behind(clock, bank, is_write=kind)
         access.finished = self.channel.column(clock, bank, access.number, is_write=kind, closes=closes)
         self._look_at(bank)
