@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sim.component.component import Component
+from sim.component.lpddr5x.spec import DramSpec
 from sim.component.transfer import ACCESSES, Hop
 from sim.engine import Engine
 from sim.hwspec import Bytes, ComponentSpec, Count, Derived, Fraction, Seconds, SpecGroup, TransfersPerSecond
@@ -38,6 +39,13 @@ class MemorySpec(ComponentSpec):
     capacity: Bytes = Field(description="all of it, before anybody reserves anything")
     latency: Seconds = Field(description="a dependent read at the controllers, unloaded: queue, row, column, burst")
     sustained: SustainedSpec = Field(description="shares of the peak by kind of access")
+    dram: DramSpec | None = Field(default=None, description="organisation, timing and controller: derives the shares")
+
+    @model_validator(mode="after")
+    def _dram_fits(self) -> MemorySpec:
+        if self.dram is not None:
+            self.dram.check_geometry(self.channel_width)
+        return self
 
     @property
     def bandwidth(self) -> float:
