@@ -16,6 +16,8 @@ from sim.engine import Behaviour, Engine, FairServer
 MOST_SLOTS = 4
 """CTA slots of an SM that are told apart when folding a kernel of more than `MANY_STEPS` K-steps."""
 MANY_STEPS = 20_000
+MOST_WAVES = 128
+"""Waves whose misses are looked at; they stand for those that follow."""
 LONG_STEPS = 8
 """From so many K-steps per slot on, slots start spread over a K-step: what they drift to before long."""
 
@@ -85,8 +87,9 @@ class KernelRun:
         if k < self.slots_per_sm:
             return self._exact_wave(k, steps)
         if self._mean_wave is None:
-            last = max(sm.sm_class.visits for sm in self.sms)
-            self._mean_wave = self._mean(range(self.slots_per_sm, last))
+            first, last = self.slots_per_sm, max(sm.sm_class.visits for sm in self.sms)
+            most = first + (1 if self._cache.is_steady(self.kernel) else MOST_WAVES)
+            self._mean_wave = self._mean(range(first, min(last, most)))
         return self._mean_wave
 
     def _mean(self, visits: range) -> tuple[tuple[float, ...], float]:

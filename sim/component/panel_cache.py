@@ -9,6 +9,7 @@ streamed one misses, and one of about the cache's size hits in part.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from math import exp, factorial
 
 from sim.cost.program import Grid, Kernel, Operand
@@ -16,6 +17,7 @@ from sim.cost.program import Grid, Kernel, Operand
 SEGMENTS = 4
 SAFE, GONE = 0.2, 4.0
 """Turnovers below and above which a line is there, or gone, but for a chance of less than 1e-6 (16 ways)."""
+POINTS = 200
 Place = tuple[int, int, int, int]
 
 
@@ -55,6 +57,11 @@ class PanelCache:
                 missing[index] += missed * operand.step_bytes / SEGMENTS
         return missing
 
+    def is_steady(self, kernel: Kernel) -> bool:
+        """Whether every wave misses as much as the one before: each operand streams, or is one panel for all tiles."""
+        grid = kernel.grid
+        return all(grid.has_panel_per_tile(operand) or _has_one_panel(grid, operand) for operand in kernel.operands)
+
     def _touch(self, held: dict[Place, float], panels: Sequence[Place], size: float, operand: Operand) -> float:
         """The segments, in sum, that have to be fetched from memory; they are all there afterwards."""
         first, inserted, total = 0.0 if operand.is_resident else 1.0, self._inserted, 0.0
@@ -77,5 +84,14 @@ def survival(ways: int, turnover: float) -> float:
     """The chance that a line outlives the insertion of `turnover` times the cache's capacity: P(Poisson(A x) < A)."""
     if not SAFE < turnover < GONE:
         return float(turnover <= SAFE)
-    mean = ways * turnover
-    return exp(-mean) * sum(mean**k / factorial(k) for k in range(ways))
+    place = turnover * POINTS
+    left = int(place)
+    table = _survivals(ways)
+    return table[left] + (place - left) * (table[left + 1] - table[left])
+
+
+@cache
+def _survivals(ways: int) -> tuple[float, ...]:
+    """`survival` at turnovers from 0 to `GONE`, `POINTS` for each capacity's worth; between them it is interpolated."""
+    means = [ways * point / POINTS for point in range(int(GONE * POINTS) + 2)]
+    return tuple(exp(-mean) * sum(mean**k / factorial(k) for k in range(ways)) for mean in means)
