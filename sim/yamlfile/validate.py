@@ -95,10 +95,10 @@ def unknown_field(name: str, guess: str | None, known: Iterable[str]) -> str:
     return f"unknown field '{name[:60]}'" + (f"; other fields here: {names}" if names else "")
 
 
-def closest(name: str, names: Iterable[str]) -> str | None:
-    """The one of `names` most like `name`, if any is like it at all."""
+def closest(name: str, names: Iterable[str], least: float = 0.6) -> str | None:
+    """The one of `names` most like `name`, if any is at least so much like it (0 to 1)."""
     lower = {known.casefold(): known for known in names}
-    found = get_close_matches(name[:60].casefold(), lower, 1, 0.6)
+    found = get_close_matches(name[:60].casefold(), lower, 1, least)
     return lower[found[0]] if found else None
 
 
