@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sim.cost.attention import decode_kernel, kv_bytes, prefill_kernel
 from sim.cost.elementwise import custom_kernel, streaming_kernel
@@ -43,10 +43,8 @@ class Lowering:
         dtype = op.kv_dtype if isinstance(op, Attention) else getattr(op, "dtype", "")
         try:
             name = choose_kernel(self.runtime, op.kind, dtype, op.site, **_sizes(op))
-        except LookupError as missing:
-            version = f"{self.runtime.name}@{self.runtime.version}"
-            message = f"{version} has no kernel for op {op.id!r} ({op.kind}, {missing})"
-            raise WorkloadError(Problem(message, code="no_kernel", hint="see `sparksim show runtimes NAME`")) from None
+        except WorkloadError as error:
+            raise WorkloadError([replace(problem, path=op.id) for problem in error.problems]) from None
         return name, self.runtime.kernels[name]
 
     def kernel(self, op: Op, *, inputs_resident: bool = False) -> Kernel:

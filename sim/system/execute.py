@@ -240,16 +240,19 @@ class _Replay:
         launched: dict[str, int] | None,
         lead: dict[str, int],
     ) -> Behaviour:
-        """A component works through its ops of the block, in order."""
+        """A component works through its ops of the block, in order.
+
+        A name in `after` that stands later in the block is that of an equal layer before, which is done already.
+        """
         engine = self._engine
         since = engine.now - sum(lead.values())
+        places = {job.op.id: position for position, job in enumerate(self._jobs[number])}
         for position in positions:
             job = self._jobs[number][position]
             causes = dict(lead) if position == positions[0] else {}
             for name in job.op.after:
-                event = done.get(name)
-                if event is not None and event.callbacks is not None:
-                    yield event
+                if places.get(name, position) < position and done[name].callbacks is not None:
+                    yield done[name]
             ready = engine.now
             waited = ready - since - sum(causes.values())
             if waited > 0:
