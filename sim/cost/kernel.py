@@ -16,6 +16,9 @@ from sim.workload.popularity import route
 from sim.workload.quant import Format
 from sim.workload.runtime import KernelRule, RuntimeSpec
 
+MOST_CTAS = 2**26
+"""Simulating more in one kernel would take gigabytes; the largest kernels of real models have some 10^6."""
+
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
@@ -48,7 +51,18 @@ class Lowering:
         return name, self.runtime.kernels[name]
 
     def kernel(self, op: Op, *, inputs_resident: bool = False) -> Kernel:
-        """The CTA programs of `op`; `inputs_resident`: the activations it reads are in L2."""
+        """The CTA programs of `op`; `inputs_resident`: the activations it reads are in L2.
+
+        Raises:
+            WorkloadError: there is no kernel for it, or it makes more CTAs than are simulated.
+        """
+        kernel = self._kernel(op, inputs_resident=inputs_resident)
+        if kernel.tiles > MOST_CTAS:
+            message = f"{kernel.name} makes {kernel.tiles:,} CTAs; at most {MOST_CTAS:,} are simulated"
+            raise WorkloadError(Problem(message, code="too_large", path=op.id))
+        return kernel
+
+    def _kernel(self, op: Op, *, inputs_resident: bool) -> Kernel:
         if isinstance(op, Elementwise):
             bits = self._format(op.dtype).bits_per_weight
             return streaming_kernel(op, op.site or op.kind, bits, inputs_resident=inputs_resident)

@@ -9,7 +9,7 @@ from sim.component import Component
 from sim.component.profile import Profile
 from sim.cost.kernel import Lowering
 from sim.cost.program import Kernel
-from sim.errors import InputError, Problem
+from sim.errors import InputError, Problem, WorkloadError
 from sim.hwspec import HardwareSpec
 from sim.result.identity import Identity
 from sim.result.laws import check_laws
@@ -25,7 +25,7 @@ from sim.workload.graph import Workload
 from sim.workload.hf_config import load_model
 from sim.workload.lower import Request, lower, prefill_passes
 from sim.workload.model import ModelSpec
-from sim.workload.op import Op
+from sim.workload.op import Custom, Op
 from sim.workload.optrace import read_ops
 from sim.workload.quant import QuantRecipe, formats, load_quant, resolve_quant
 from sim.workload.runtime import RuntimeSpec
@@ -109,7 +109,7 @@ def execute(
     watched = _Watched(store, progress, sum(len(phase.steps) for phase in workload.phases))
     runner = StepRunner(
         lowering,
-        watched.profile,
+        lambda kernel: watched.profile(_runnable(machine, kernel)),
         lambda phase, tokens: launch_costs(machine, runtime, phase, tokens),
         float(machine.l2.capacity),
         machine.copy,
@@ -177,9 +177,29 @@ def launch_costs(machine: Machine, runtime: RuntimeSpec, phase: str, tokens: int
     )
 
 
+def _runnable(machine: Machine, kernel: Kernel) -> Kernel:
+    """`kernel`, if the GPU has the units that it works on."""
+    units = machine.gpu.flop_per_clock_per_sm
+    for work in kernel.work:
+        if work.unit not in units:
+            message = f"{kernel.name} works on {work.unit[:40]!r}, which {machine.gpu_name} does not have"
+            hint = f"flop_per_clock_per_sm lists {', '.join(units)}"
+            raise WorkloadError(Problem(message, code="unknown_unit", hint=hint))
+    return kernel
+
+
 def _job(machine: Machine, op: Op) -> Job | None:
     taken = machine.taker(op)
-    return None if taken is None else Job(op, *taken)
+    if taken is not None:
+        return Job(op, *taken)
+    wanted = op.component if isinstance(op, Custom) else None
+    if wanted not in (None, machine.gpu_name):
+        known = wanted in machine.components
+        why = "does not take it" if known else "is not there"
+        hint = None if known else f"components: {', '.join(machine.components)}"
+        message = f"is to run on component {str(wanted)[:40]!r}, which {why}"
+        raise WorkloadError(Problem(message, code="no_component", path=op.id, hint=hint))
+    return None
 
 
 def _kv_dtype(name: str) -> str:
