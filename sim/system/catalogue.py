@@ -24,7 +24,6 @@ from sim.workload.runtime_file import load_runtime
 from sim.yamlfile import load_yaml
 
 Folders = Sequence[str | Path]
-NOT_RECIPES = frozenset({"formats"})
 
 
 def names(kind: str, search_dirs: Folders = ()) -> list[str]:
@@ -38,7 +37,7 @@ def entries(kind: str, search_dirs: Folders = ()) -> list[dict[str, str]]:
         return calibrated(search_dirs)
     if kind in TABLES:
         return [{"name": name, "title": title} for name, title in TABLES[kind]().items()]
-    listed = [name for name in available(kind, search_dirs) if not (kind == "quants" and name in NOT_RECIPES)]
+    listed = [name for name in available(kind, search_dirs)]
     return [{"name": name, "title": _title(kind, name, search_dirs)} for name in listed]
 
 

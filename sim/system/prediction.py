@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sim.component import Component
 from sim.component.profile import Profile
 from sim.cost.kernel import Lowering
 from sim.cost.program import Kernel
-from sim.errors import InputError, Problem, WorkloadError
+from sim.errors import InputError, Problem, WorkloadError, gather
 from sim.hwspec import HardwareSpec
 from sim.result.identity import Identity
 from sim.result.laws import check_laws
@@ -37,9 +38,37 @@ Progress = Callable[[str], None]
 """Is told what is being done: "step 3 of 8, prefill@1536: mmq_q8"."""
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a run reads: the runtime, and a model or an op trace. None where none is given."""
+
+    runtime: LoadedRuntime | None
+    model: ModelSpec | None
+    trace: Workload | None
+
+
+def load_inputs(arguments: RunArguments, changes: Changes, search_dirs: Folders) -> Inputs:
+    """Everything that the arguments name, with the overrides applied.
+
+    Raises:
+        InputError: every problem of all of them.
+    """
+    asked, file, ref = arguments.runtime, arguments.file, arguments.model
+    if file is not None and changes.model:
+        raise InputError([Problem("an op trace has no model", "usage", path=f"model.{key}") for key in changes.model])
+    return Inputs(
+        *gather(
+            lambda: load_runtime(asked, overrides=changes.runtime, search_dirs=search_dirs) if asked else None,
+            lambda: load_model(ref, search_dirs=search_dirs, overrides=changes.model) if ref else None,
+            lambda: read_ops(Path(file)) if file else None,
+        )
+    )
+
+
 def predict(
     arguments: RunArguments,
     hardware: HardwareSpec,
+    inputs: Inputs,
     changes: Changes,
     search_dirs: Folders,
     cache: str | Path | None,
@@ -47,11 +76,14 @@ def predict(
     progress: Progress | None = None,
 ) -> RunResult:
     """A model on a runtime on a machine."""
-    model = load_model(arguments.model or "", search_dirs=search_dirs, overrides=changes.model)
-    loaded = load_runtime(arguments.runtime or "", overrides=changes.runtime, search_dirs=search_dirs)
+    loaded, model = inputs.runtime, inputs.model
+    assert loaded is not None
+    assert model is not None
     runtime = loaded.spec
-    quant = resolve_quant(model, arguments.quant, runtime.name, search_dirs)
-    kv_dtype = _kv_dtype(arguments.kv_dtype or runtime.kv_dtype)
+    quant, kv_dtype = gather(
+        lambda: resolve_quant(model, arguments.quant, runtime.name, search_dirs),
+        lambda: _kv_dtype(arguments.kv_dtype or runtime.kv_dtype, runtime),
+    )
     request = Request(arguments.batch, arguments.prompt, arguments.depth, arguments.output)
     identity = _identity(arguments, hardware, changes, loaded, model, quant, kv_dtype)
     memory = memory_use(
@@ -78,15 +110,16 @@ def predict(
 def replay(
     arguments: RunArguments,
     hardware: HardwareSpec,
+    inputs: Inputs,
     changes: Changes,
-    search_dirs: Folders,
     cache: str | Path | None,
     types: Types,
     progress: Progress | None = None,
 ) -> RunResult:
     """An op trace on a runtime's kernels on a machine."""
-    loaded = load_runtime(arguments.runtime or "", overrides=changes.runtime, search_dirs=search_dirs)
-    workload = read_ops(Path(arguments.file or ""))
+    loaded, workload = inputs.runtime, inputs.trace
+    assert loaded is not None
+    assert workload is not None
     identity = _identity(arguments, hardware, changes, loaded, None, None, None)
     trace = execute(
         workload, Machine(hardware, types), loaded.spec, cache, is_full=arguments.is_full, progress=progress
@@ -202,7 +235,7 @@ def _job(machine: Machine, op: Op) -> Job | None:
     return None
 
 
-def _kv_dtype(name: str) -> str:
+def _kv_dtype(name: str, runtime: RuntimeSpec) -> str:
     aliases = {"auto": "bf16", "fp16": "f16", "float16": "f16", "bfloat16": "bf16", "fp8_e4m3": "fp8"}
     known = aliases.get(name.lower(), name.lower())
     if known not in formats():
@@ -214,7 +247,19 @@ def _kv_dtype(name: str) -> str:
                 hint=f"known: {', '.join(formats())}",
             )
         )
+    if runtime.kv_dtypes and known not in runtime.kv_dtypes:
+        message = f"{runtime.name} keeps no KV cache in {known}"
+        hint = f"it has {', '.join(runtime.kv_dtypes)}"
+        raise InputError(Problem(message, code="unsupported_format", path="kv_dtype", hint=hint))
     return known
+
+
+def _beyond(model: ModelSpec | None, arguments: RunArguments) -> tuple[str, ...]:
+    """A warning where sequences grow longer than the model's positions."""
+    tokens = arguments.depth + arguments.prompt + arguments.output
+    if model is None or tokens <= model.max_context:
+        return ()
+    return (f"{tokens:,} tokens per sequence are more than the {model.max_context:,} positions of {model.name}",)
 
 
 def _smaller(model: ModelSpec, runtime: RuntimeSpec, quant: QuantRecipe, search_dirs: Folders) -> list[QuantRecipe]:
@@ -248,7 +293,7 @@ def _identity(
         output_tokens=arguments.output if model else None,
         clock_hz=machine.gpu.clock,
         overrides=dict(changes.given),
-        warnings=(*hardware.warnings, *loaded.warnings, *(model.warnings if model else ())),
+        warnings=(*hardware.warnings, *loaded.warnings, *(model.warnings if model else ()), *_beyond(model, arguments)),
         peak_bytes_per_s=machine.memory.bandwidth,
         sustained_bytes_per_s=machine.memory.bandwidth * machine.memory.sustained.read,
         peak_flops=machine.gpu.peak,

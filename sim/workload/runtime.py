@@ -145,6 +145,7 @@ class RuntimeSpec(_Frozen):
         "sequences", description="how a batch of prompts fills passes"
     )
     kv_dtype: str = Field(description="format of the KV cache unless the user says otherwise")
+    kv_dtypes: tuple[str, ...] = Field((), description="formats that it offers for the KV cache; empty = any")
     activation_dtype: str = Field(description="format of the residual stream")
     window_cache: Literal["window", "ubatch"] = Field(
         "window", description="keys that a windowed layer keeps and reads: its window, or window + ubatch"
