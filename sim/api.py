@@ -41,9 +41,9 @@ def run(
     instead of a model. Not given, neither here nor there: hardware dgx-spark, batch 1, prompt 2048, depth 0, output
     128; quant is what the checkpoint says, kv_dtype the runtime's. `set`: overrides, "PATH=VALUE" texts or a mapping
     (`gpu.sms`, `memory.bandwidth`, `runtime.ubatch_tokens`, `model.num_hidden_layers`). `cache`: folder of the kernel
-    profile cache, "off" for none. `is_full`: every CTA and K-step is simulated instead of folded. `progress` is told what
-    is being done. Times are in seconds, sizes in bytes. A model that does not fit gives a result with `memory.fits`
-    false and no rates.
+    profile cache, "off" for none. `is_full`: every CTA and K-step is simulated instead of folded. `progress` is told
+    what is being done. Times are in seconds, sizes in bytes. A model that does not fit gives a result with
+    `memory.fits` false and no rates.
 
     Raises:
         InputError: something given cannot be used; `.problems` holds everything that is wrong.

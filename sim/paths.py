@@ -29,7 +29,7 @@ FOLDERS: dict[str, str] = {
 }
 """The folder of each kind of file, within every place that is searched."""
 
-_NOT_CARDS = {"quants": frozenset({"formats"}), "measurements": frozenset({"targets"})}
+_NOT_CARDS = {"quants": frozenset({"formats"})}
 """Files of a folder that are about the others."""
 
 _SUFFIXES = (".yaml", ".yml", ".json", ".jsonl", ".gguf")

@@ -11,7 +11,6 @@ from __future__ import annotations
 from sim.hwspec.check import SpecTypes
 from sim.hwspec.describe import Link
 from sim.hwspec.field_types import (
-    KINDS,
     Bytes,
     BytesPerSecond,
     ComponentSpec,
@@ -30,6 +29,7 @@ from sim.hwspec.field_types import (
 from sim.hwspec.hardware import FieldInfo, HardwareSpec, load_hardware
 from sim.hwspec.override import Overrides
 from sim.hwspec.schema import json_schema
+from sim.yamlfile import KINDS
 
 __all__ = [
     "KINDS",

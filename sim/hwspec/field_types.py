@@ -16,9 +16,6 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from sim.errors import InputError
 from sim.units import format_quantity, parse_quantity
 
-KINDS = ("vendor", "measured", "derived", "assumed", "calibrated")
-"""Where a number may come from. `assumed` needs a sentence that says why, `calibrated` a range."""
-
 
 @dataclass(frozen=True, slots=True)
 class Measure:

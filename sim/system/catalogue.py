@@ -37,8 +37,7 @@ def entries(kind: str, search_dirs: Folders = ()) -> list[dict[str, str]]:
         return calibrated(search_dirs)
     if kind in TABLES:
         return [{"name": name, "title": title} for name, title in TABLES[kind]().items()]
-    listed = [name for name in available(kind, search_dirs)]
-    return [{"name": name, "title": _title(kind, name, search_dirs)} for name in listed]
+    return [{"name": name, "title": _title(kind, name, search_dirs)} for name in available(kind, search_dirs)]
 
 
 def _first_line(documented: object) -> str:

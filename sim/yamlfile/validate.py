@@ -161,6 +161,14 @@ def _text(item: Any) -> str:
         guess = closest(str(item["input"]), names)
         mended = f"; did you mean '{guess}'?" if guess else ""
         return f"must be {context['expected']}, not {_shown(item['input'])}{mended}"
+    for sign, words in (
+        ("greater_than_equal", "{} or more"),
+        ("greater_than", "more than {}"),
+        ("less_than_equal", "at most {}"),
+    ):
+        if kind == sign:
+            bound = words.format(f"{context.get('ge', context.get('gt', context.get('le'))):,}")
+            return f"must be {bound}, not {_shown(item['input'])}"
     text = str(item["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
     text = text.replace("Input should be", "must be").replace("should have", "must have")
     return text[:1].lower() + text[1:] if text.startswith(("Value", "List", "Dict", "String", "Tuple")) else text
