@@ -15,7 +15,8 @@ def source_complaint(source: Any, kind: Any) -> str | None:
     if not isinstance(source, str) or not source.strip():
         return "needs a source: {value: ..., source: ..., kind: ...}"
     if kind not in KINDS:
-        return f"needs a kind: {', '.join(KINDS)}" if kind is None else f"kind must be one of {', '.join(KINDS)}"
+        named = ", ".join(KINDS)
+        return f"needs a kind: {named}" if kind is None else f"kind must be one of {named}, not {str(kind)[:40]!r}"
     if kind == "assumed" and len(source.split()) < SENTENCE_WORDS:
         return f"is assumed, so its source must be a sentence that says why, not '{source[:60]}'"
     return None
