@@ -87,7 +87,7 @@ def find(kind: str, name: str, search_dirs: Sequence[str | Path] = ()) -> Path:
     """
     if is_path(name):
         try:
-            if Path(name).exists():
+            if Path(name).exists() or Path(name).is_symlink():  # a link to nowhere is told by who reads it
                 return Path(name)
         except (OSError, ValueError):
             pass

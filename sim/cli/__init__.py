@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one retur
         return int(VERBS[arguments.verb].execute(arguments))
     except SimError as error:
         for problem in error.problems:
-            print(problem, file=sys.stderr)
+            print(_printable(str(problem)), file=sys.stderr)
         if wants_json:
             print(error_object(error.exit_code, [problem.to_dict() for problem in error.problems]))
         return error.exit_code
@@ -62,6 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one retur
         if wants_json:
             print(error_object(1, [{"message": message, "code": "bug"}]))
         return 1
+
+
+def _printable(text: str) -> str:
+    """`text` without control characters: a file's content must not drive the terminal."""
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 
 def _bug(error: Exception) -> str:

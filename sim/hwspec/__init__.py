@@ -30,6 +30,7 @@ from sim.hwspec.field_types import (
 from sim.hwspec.hardware import FieldInfo, HardwareSpec, load_hardware
 from sim.hwspec.override import Overrides
 from sim.hwspec.schema import json_schema
+from sim.hwspec.walk import measure_of
 from sim.yamlfile import KINDS
 
 __all__ = [
@@ -56,4 +57,5 @@ __all__ = [
     "Watts",
     "json_schema",
     "load_hardware",
+    "measure_of",
 ]

@@ -54,6 +54,48 @@ LIMITS: Mapping[str, float] = {
 """The largest sane value of every number: beyond it lies a typing error, not a workload."""
 MOST_ROWS = 2**24
 
+MEANINGS: Mapping[str, tuple[str, str]] = {
+    "id": ("", "name of the op, one of its kind in the trace"),
+    "after": ("", "ids of the ops whose output it reads; it starts when they are done"),
+    "site": ("", "place in the model that it comes from; runtimes choose kernels by it, plots group by it"),
+    "m": ("rows", "rows of activations"),
+    "n": ("columns", "columns of the weights"),
+    "k": ("elements", "depth: what is summed over"),
+    "dtype": ("format", "format of the weights; of element-wise arrays and queries: of each element"),
+    "inputs": ("format", "format of the activations read"),
+    "outputs": ("format", "format of the result written"),
+    "is_gated": ("", "gate and up in one kernel: n counts both, n / 2 columns are written"),
+    "tokens": ("tokens", "tokens that choose experts"),
+    "experts": ("", "experts there are"),
+    "top_k": ("", "experts that a token chooses"),
+    "skew": ("", "how uneven the choice is: 0 uniform, 2.5 as measured for gpt-oss"),
+    "batch": ("sequences", "sequences side by side"),
+    "heads": ("", "query heads"),
+    "kv_heads": ("", "key-value heads, shared evenly by the query heads"),
+    "head_dim": ("elements", "size of a head"),
+    "query": ("tokens", "new positions of each sequence; 1 is decode"),
+    "context": ("keys", "keys that the last query sees, its own included"),
+    "window": ("keys", "sliding window; null = all keys"),
+    "kv_dtype": ("format", "format of the KV cache"),
+    "elements": ("elements", "elements worked on"),
+    "reads": ("arrays", "arrays of that many elements read"),
+    "writes": ("arrays", "arrays of that many elements written"),
+    "read_bytes": ("B", "bytes read (element-wise: instead of reads)"),
+    "write_bytes": ("B", "bytes written (element-wise: instead of writes)"),
+    "flops_per_element": ("FLOP", "work on CUDA cores per element"),
+    "rows": ("rows", "independent rows that are reduced (norm, softmax); 0 = no reduction"),
+    "is_cold": ("", "reads from memory, not what the op before wrote"),
+    "size_bytes": ("B", "bytes moved"),
+    "source": ("", "component that they come from: cpu, gpu, nvme, nic, ..."),
+    "target": ("", "component that they go to"),
+    "duration_s": ("s", "how long the CPU works"),
+    "flops": ("FLOP", "work altogether"),
+    "ctas": ("CTAs", "thread blocks that share the work"),
+    "unit": ("", "rate it works at: a key of the GPU's flop_per_clock_per_sm"),
+    "component": ("", "component that runs it; null = the GPU"),
+}
+"""Unit and meaning of every field."""
+
 Refuse = Callable[[str, str | None], None]
 """Takes what is wrong and, if there is one, what may have been meant."""
 
