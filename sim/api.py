@@ -53,8 +53,9 @@ def run(
         "batch": batch, "prompt": prompt, "depth": depth, "output": output, "seed": seed, "is_full": is_full,
     }  # fmt: skip
     plan = asked(given, set, file, spec_dirs)
-    _, machine, loaded = gather(
+    *_, machine, loaded = gather(
         plan.arguments.check,
+        plan.changes.check,
         lambda: load_hardware(plan.hardware, overrides=plan.changes.hardware, search_dirs=spec_dirs),
         lambda: load_inputs(plan.arguments, plan.changes, spec_dirs),
     )

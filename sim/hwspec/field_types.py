@@ -39,7 +39,7 @@ class Measure:
             least = "0 or more" if self.may_be_zero else "more than 0"
             raise InputError(f"must be {least}, not {format_quantity(number, self.unit)}")
         if number > self.most:
-            raise InputError(f"must be at most {format_quantity(self.most, self.unit)}")
+            raise InputError(f"must be at most {format_quantity(self.most, self.unit, None)}")
         if not self.is_whole:
             return number
         if number != int(number):

@@ -68,6 +68,16 @@ class Changes:
     runtime: dict[str, str] = field(default_factory=dict)
     model: dict[str, str] = field(default_factory=dict)
     given: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Raise with everything that is wrong with their form.
+
+        Raises:
+            InputError: a text without `=`, a path given twice, or a prefix that nothing can be set under here.
+        """
+        if self.problems:
+            raise InputError(self.problems)
 
     def with_later(self, later: Changes) -> Changes:
         """These, with `later` on top: of two for the same path the later one holds."""
@@ -76,6 +86,7 @@ class Changes:
             self.runtime | later.runtime,
             self.model | later.model,
             self.given | later.given,
+            self.problems + later.problems,
         )
 
 
@@ -89,11 +100,10 @@ ELSEWHERE = {
 def split_overrides(overrides: Mapping[str, object] | Iterable[str]) -> Changes:
     """Sort `PATH=VALUE` overrides: those that begin with `runtime.` or `model.`, the rest is hardware.
 
-    Raises:
-        InputError: a text without `=`, a path given twice, or a prefix that nothing can be set under here.
+    What is wrong with their form is kept in `problems`, so that it is told together with everything else.
     """
     changes = Changes()
-    problems = []
+    problems = changes.problems
     for path, value in _pairs(overrides):
         head, _, rest = path.partition(".")
         text = _text(value)
@@ -111,8 +121,6 @@ def split_overrides(overrides: Mapping[str, object] | Iterable[str]) -> Changes:
         else:
             changes.hardware[path] = value
         changes.given[path] = text
-    if problems:
-        raise InputError(problems)
     return changes
 
 

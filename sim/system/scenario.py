@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -75,11 +75,14 @@ class Asked:
     changes: Changes = field(default_factory=Changes)
 
 
-def read_scenario(path: Path) -> ScenarioFile:
+def read_scenario(path: Path, search_dirs: Sequence[str | Path] = (), replaced: Collection[str] = ()) -> ScenarioFile:
     """The scenario in `path`; names that begin with ./ are made relative to it.
 
+    `replaced`: flags that override it, whose names in the file need not be there.
+
     Raises:
-        SpecError: the file is wrong, every problem with its line. InputError: a kind that is not there yet.
+        SpecError: the file is wrong, or names what is not there; every problem with its line.
+        InputError: a kind that is not there yet.
     """
     document = load_file(path)
     _check_kind(document)
@@ -93,7 +96,32 @@ def read_scenario(path: Path) -> ScenarioFile:
 
     system = file.system.model_copy(update={"hardware": placed(file.system.hardware)})
     runtime = file.runtime.model_copy(update={"name": placed(file.runtime.name)})
-    return file.model_copy(update={"model": placed(file.model), "system": system, "runtime": runtime})
+    file = file.model_copy(update={"model": placed(file.model), "system": system, "runtime": runtime})
+    _check_names(file, document, search_dirs, replaced)
+    return file
+
+
+def _check_names(
+    file: ScenarioFile, document: Document, search_dirs: Sequence[str | Path], replaced: Collection[str]
+) -> None:
+    """Everything that the scenario names is there."""
+    named = {
+        "hardware": ("hardware", ("system", "hardware"), file.system.hardware),
+        "model": ("models", ("model",), file.model),
+        "runtime": ("runtimes", ("runtime", "name"), file.runtime.name),
+        "quant": ("quants", ("quant",), file.quant),
+    }
+    problems: list[Problem] = []
+    for flag, (kind, place, name) in named.items():
+        if name is None or flag in replaced:
+            continue
+        try:
+            find(kind, name, search_dirs)
+        except InputError as error:
+            line, at = document.line_of(place), ".".join(place)
+            problems += [replace(each, file=document.file, line=line, path=at) for each in error.problems]
+    if problems:
+        raise SpecError(sorted(problems, key=lambda problem: problem.line or 0))
 
 
 def _check_kind(document: Document) -> None:
@@ -153,7 +181,7 @@ def asked(
     if file is not None:
         path = find_file(file, search_dirs)
         if is_scenario(path):
-            said, sets = _said(read_scenario(path))
+            said, sets = _said(read_scenario(path, search_dirs, flags))
             values = dict(DEFAULTS) | said | flags
             own = split_overrides(sets)
             changes = own.with_later(changes)

@@ -140,7 +140,7 @@ class _Importer:
             elif key in KNOWN:
                 continue
             elif STRUCTURAL.search(key) and not key.startswith(("rope_", "attention_dropout")):
-                self._fields.refuse(key, f"{key[:60]} = {str(value)[:40]} is not modelled", code="unsupported_feature")
+                self._fields.refuse(key, f"is not modelled ({str(value)[:40]})", code="unsupported_feature")
             elif (guess := closest(key, sorted(KNOWN), _TYPO)) and guess not in self._fields.text:
                 self._fields.refuse(key, f"unknown field '{key[:60]}'; did you mean '{guess}'?", code="unknown_field")
 

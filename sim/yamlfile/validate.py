@@ -74,7 +74,7 @@ def problems_of(
         parent = place[:-1]
         absent = [str(path[-1]) for path in missing if path[:-1] == parent]
         known = [name for name in fields_at(model, parent) if name in absent or not _holds(data, (*parent, name))]
-        guess = closest(str(place[-1]), [*absent, *known])
+        guess = closest(str(place[-1]), [*absent, *known]) or closest(str(place[-1]), fields_at(model, parent))
         missing.discard((*parent, guess or ""))
         found.append(_problem(unknown_field(str(place[-1]), guess, known), "unknown_field", place, locate, at))
     for place, items in errors.items():
@@ -169,6 +169,9 @@ def _text(item: Any) -> str:
         if kind == sign:
             bound = words.format(f"{context.get('ge', context.get('gt', context.get('le'))):,}")
             return f"must be {bound}, not {_shown(item['input'])}"
+    if kind in ("too_short", "too_long"):
+        bound = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
+        return f"must have {bound} of them, not {context['actual_length']}"
     text = str(item["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
     text = text.replace("Input should be", "must be").replace("should have", "must have")
     return text[:1].lower() + text[1:] if text.startswith(("Value", "List", "Dict", "String", "Tuple")) else text
