@@ -89,5 +89,5 @@ def _version() -> str:
 
 
 def entry() -> None:
-    """What the installed command calls."""
+    """What `python -m sim` calls: `main`, and out with its code."""
     sys.exit(main())
