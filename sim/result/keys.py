@@ -53,6 +53,8 @@ RESULT_KEYS: dict[str, tuple[str, str]] = {
     "memory.fits": ("", "whether it fits; if not, rates are null and the exit code is 3"),
     "memory.short_bytes": ("B", "by how much it does not fit, else 0"),
     "memory.would_fit": ("", "what would fit instead; null where it fits"),
+    "memory.more_sequences": ("sequences", "how many of the same length would fit besides"),
+    "memory.more_tokens": ("tokens", "how much longer each sequence could be, to the model's longest context"),
     **{f"phases.PHASE.{key}": value for key, value in _PHASE.items()},
     **{key: value for key, value in _PHASE.items() if key.startswith(("bound", "causes", "dram"))},
     "events": ("", "simulated events that the answer rests on, cached or not"),
