@@ -152,7 +152,8 @@ def format_quantity(value: float, unit: str, digits: int | None = 4) -> str:
         scaled = _scaled(value, unit)
     if digits is None:
         texts = [text for number, suffix in scaled if parse_quantity(text := _shortest(number) + suffix, unit) == value]
-        return min(texts, key=len, default=f"{value!r} {unit}".strip())
+        exact = repr(value) if unit == "%" else f"{value!r} {unit}".strip()  # a bare number is a fraction, too
+        return min(texts, key=len, default=exact)
     number, suffix = scaled[0]
     return f"{_shortest(float(f'{number:.{digits}g}'))}{suffix}"
 
