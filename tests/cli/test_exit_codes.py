@@ -79,6 +79,7 @@ def test_1_shows_the_traceback_only_when_asked(
         (["--quant", "q4_k_m"], "quant: q4_k_m is a format of llama.cpp, not of vllm"),
         (["--hardware", "sparc"], "unknown hardware 'sparc'; did you mean 'spark'?"),
         (["--modle"], "unrecognized arguments: --modle; did you mean --model?"),
+        (["--bat=2"], "unrecognized arguments: --bat=2; did you mean --batch?"),
         (["--spec-dir", "nowhere"], "--spec-dir: there is no folder 'nowhere'"),
         (["--plugin", "nowhere.py"], "nowhere.py: cannot be read: No such file or directory"),
         (["--full", "--folded"], "argument --folded: not allowed with argument --full"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sim.api import run
+from sim.api import load_hardware, run
 from sim.cli import main
 from sim.errors import InputError
 from sim.system.scenario import NOT_YET
@@ -58,9 +58,9 @@ def test_flags_override_it_and_stand_under_overrides(scenario: Path, capsys: pyt
 
 def test_a_set_flag_replaces_the_same_set_of_the_file(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """x2 doubles what the hardware file says (48), not what the scenario set (24)."""
-    doubled = summary([str(scenario), "--set", "gpu.sms=x2"], capsys)
-    said = summary([str(scenario), "--set", "gpu.sms=96"], capsys)
-    assert doubled["hardware_digest"] == said["hardware_digest"]
+    by_hand = load_hardware("dgx-spark", overrides={"gpu.sms": 96}).digest
+    for text in ("x2", "96"):
+        assert summary([str(scenario), "--set", f"gpu.sms={text}"], capsys)["hardware_digest"] == by_hand
 
 
 def test_every_default_is_in_the_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
