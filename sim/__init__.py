@@ -5,6 +5,9 @@
     result = sim.run(model="gpt-oss-20b", runtime="llama.cpp")
     result.decode_tok_s
 
+A block of hardware of your own: subclass `Component` and `ComponentSpec`, answer ops with a `Share`, carry bytes with a
+`Hop`, and `register` it; the types of a spec's fields (`Bytes`, `FlopPerSecond`...) are those of `sim.hwspec`.
+
 `__all__` is the public API. Names load when they are first used (PEP 562), so `import sim` costs next to nothing.
 """
 
@@ -19,6 +22,7 @@ from sim.errors import (
     LawError,
     MissingExtraError,
     ModelError,
+    PluginError,
     Problem,
     SimError,
     SpecError,
@@ -28,21 +32,32 @@ from sim.errors import (
 
 if TYPE_CHECKING:
     from sim.api import list_names as list  # the public name: `sim.list("models")`
-    from sim.api import register, run
-    from sim.hwspec import load_hardware
+    from sim.api import load_hardware, register, run
+    from sim.component import Component
+    from sim.component.profile import Share
+    from sim.component.transfer import Hop
+    from sim.hwspec import ComponentSpec
     from sim.result import RunResult
     from sim.workload import load_model, load_runtime
+    from sim.workload.op import Op
+    from sim.workload.quant import load_quant
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Component",
+    "ComponentSpec",
     "DeadlockError",
+    "Hop",
     "InputError",
     "LawError",
     "MissingExtraError",
     "ModelError",
+    "Op",
+    "PluginError",
     "Problem",
     "RunResult",
+    "Share",
     "SimError",
     "SpecError",
     "WiringError",
@@ -51,16 +66,23 @@ __all__ = [
     "list",
     "load_hardware",
     "load_model",
+    "load_quant",
     "load_runtime",
     "register",
     "run",
 ]
 
 _WHERE = {
+    "Component": ("sim.component", "Component"),
+    "ComponentSpec": ("sim.hwspec", "ComponentSpec"),
+    "Hop": ("sim.component.transfer", "Hop"),
+    "Op": ("sim.workload.op", "Op"),
     "RunResult": ("sim.result", "RunResult"),
+    "Share": ("sim.component.profile", "Share"),
     "list": ("sim.api", "list_names"),
-    "load_hardware": ("sim.hwspec", "load_hardware"),
+    "load_hardware": ("sim.api", "load_hardware"),
     "load_model": ("sim.workload", "load_model"),
+    "load_quant": ("sim.workload.quant", "load_quant"),
     "load_runtime": ("sim.workload", "load_runtime"),
     "register": ("sim.api", "register"),
     "run": ("sim.api", "run"),

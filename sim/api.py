@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sim.component import COMPONENTS, Component, spec_types
+from sim.component import COMPONENTS
 from sim.errors import gather
 from sim.hwspec import HardwareSpec
-from sim.hwspec import load_hardware as _load_hardware
 from sim.result.run_result import RunResult
+from sim.system import catalogue, plugins
 from sim.system.prediction import load_inputs, predict, replay
 from sim.system.scenario import asked
+from sim.workload.model import ModelSpec
+from sim.workload.quant import QuantRecipe
+from sim.workload.runtime_file import LoadedRuntime
 
 Overrides = Mapping[str, object] | Iterable[str]
 
 
 def run(
     *,
-    model: str | None = None,
-    runtime: str | None = None,
-    hardware: str | HardwareSpec | None = None,
-    quant: str | None = None,
+    model: str | Path | ModelSpec | None = None,
+    runtime: str | Path | LoadedRuntime | None = None,
+    hardware: str | Path | HardwareSpec | None = None,
+    quant: str | Path | QuantRecipe | None = None,
     kv_dtype: str | None = None,
     batch: int | None = None,
     prompt: int | None = None,
@@ -37,21 +40,25 @@ def run(
 ) -> RunResult:
     """Predict one run: `batch` sequences with `depth` tokens cached each process `prompt` tokens and generate `output`.
 
-    `file`: a scenario of kind run (the other arguments then override it), or an op trace (`sparksim.ops/1`) to replay
-    instead of a model. Not given, neither here nor there: hardware dgx-spark, batch 1, prompt 2048, depth 0, output
-    128; quant is what the checkpoint says, kv_dtype the runtime's. `set`: overrides, "PATH=VALUE" texts or a mapping
-    (`gpu.sms`, `memory.bandwidth`, `runtime.ubatch_tokens`, `model.num_hidden_layers`). `cache`: folder of the kernel
-    profile cache, "off" for none. `is_full`: every CTA and K-step is simulated instead of folded. `progress` is told
-    what is being done. Times are in seconds, sizes in bytes. A model that does not fit gives a result with
-    `memory.fits` false and no rates.
+    Model, runtime, hardware and quantisation are each a name, a path or a loaded object. `file`: a scenario of kind
+    run, which the other arguments override, or an op trace (`sparksim.ops/1`) to replay instead of a model. What
+    neither says: hardware dgx-spark, batch 1, prompt 2048, depth 0, output 128; quant as the checkpoint says, kv_dtype
+    as the runtime does. `set`: overrides, "PATH=VALUE" texts or a mapping (`gpu.sms`, `memory.bandwidth`,
+    `runtime.ubatch_tokens`, `model.num_hidden_layers`). `cache`: folder of the kernel profile cache, "off" for none.
+    `is_full`: every CTA and K-step is simulated instead of folded. `progress` is told what is done. Seconds and bytes.
+    A model that does not fit gives a result with `fits` false and no rates.
+
+    >>> import sim
+    >>> result = sim.run(model="qwen3-0.6b", runtime="llama.cpp", prompt=0, output=2)
+    >>> result.fits, result.phases["decode"]["bound"], result.decode_tok_s > 50
+    (True, 'memory', True)
 
     Raises:
         InputError: something given cannot be used; `.problems` holds everything that is wrong.
     """
-    given = {
-        "model": model, "runtime": runtime, "hardware": hardware, "quant": quant, "kv_dtype": kv_dtype,
-        "batch": batch, "prompt": prompt, "depth": depth, "output": output, "seed": seed, "is_full": is_full,
-    }  # fmt: skip
+    given: dict[str, object] = {"model": model, "runtime": runtime, "hardware": hardware, "quant": quant}
+    given |= {"kv_dtype": kv_dtype, "batch": batch, "prompt": prompt, "depth": depth, "output": output}
+    given |= {"seed": seed, "is_full": is_full}
     plan = asked(given, set, file, spec_dirs)
     *_, machine, loaded = gather(
         plan.arguments.check,
@@ -65,27 +72,34 @@ def run(
 
 
 def load_hardware(
-    ref: str | HardwareSpec | Path,
+    ref: str | Path | HardwareSpec,
     *,
     overrides: Mapping[str, object] | None = None,
     search_dirs: Sequence[str | Path] = (),
 ) -> HardwareSpec:
-    """The machine that a name or path stands for (or the one given), with `overrides` applied."""
+    """The machine that a name or path stands for (or the one given), with `overrides` applied.
+
+    >>> import sim
+    >>> spark = sim.load_hardware("dgx-spark")
+    >>> wider = spark.override("memory.bandwidth", "x2")  # a copy; `spark` stays as it is
+    >>> round(wider.components["memory"].bandwidth / spark.components["memory"].bandwidth, 3)
+    2.0
+    """
     if isinstance(ref, HardwareSpec):
         for path, value in (overrides or {}).items():
             ref = ref.override(path, value)
         return ref
-    return _load_hardware(ref, spec_types(), overrides or {}, search_dirs)
+    return plugins.load_hardware(ref, overrides or {}, search_dirs)
 
 
 def list_names(kind: str, search_dirs: Sequence[str | Path] = ()) -> list[str]:
-    """Names of everything of a kind: hardware, models, runtimes, quants, ops, components, scenarios, laws..."""
-    from sim.system.catalogue import names  # noqa: PLC0415 - only this verb needs it
+    """Names of everything of a kind: hardware, models, runtimes, quants, ops, components, scenarios, laws...
 
-    return names(kind, search_dirs)
+    >>> import sim
+    >>> sim.list("hardware")
+    ['dgx-spark', 'rtx-pro-6000-server']
+    """
+    return catalogue.names(kind, search_dirs)
 
 
-def register(component: type[Component], name: str | None = None) -> type[Component]:
-    """Make a component class of your own known under `type: NAME` in hardware files; usable as a decorator."""
-    COMPONENTS[name or component.__name__.lower()] = component
-    return component
+register = plugins.register

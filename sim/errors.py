@@ -71,6 +71,10 @@ class WiringError(InputError):
     """Components are not joined as they must be."""
 
 
+class PluginError(InputError):
+    """Code that extends the simulator, a plugin or a component class, cannot be used."""
+
+
 class MissingExtraError(InputError):
     """An optional dependency is needed and not installed."""
 

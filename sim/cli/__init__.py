@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.cli import check, lookup, run, validate
-from sim.cli.parser import Parser, error_object
+from sim.cli.parser import Parser, error_object, load_plugins
 from sim.errors import SimError
 
 VERBS: dict[str, Any] = {
@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one retur
         if arguments.verb is None:
             parser.print_help()
             return 2
+        load_plugins(arguments)
         return int(VERBS[arguments.verb].execute(arguments))
     except SimError as error:
         for problem in error.problems:

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from sim.cli.parser import add_plugin
 from sim.errors import InputError, Problem
 
 HELP = "check hardware files, runtimes, models, recipes, scenarios, op traces and measurements"
@@ -16,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
     parser.add_argument("files", nargs="+", metavar="FILE")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_plugin(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:

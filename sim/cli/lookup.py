@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 
+from sim.cli.parser import add_plugin
 from sim.errors import InputError, Problem
 
 KINDS = (
@@ -28,6 +29,7 @@ PIPE_WIDTH = 120
 def _list_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--spec-dir", action="append", default=[], metavar="DIR", help="look for names here first")
+    add_plugin(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON list")
 
 
@@ -52,6 +54,7 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runtime", metavar="R[@VERSION]", help="with --graph: whose launches (default llama.cpp)")
     parser.add_argument("--quant", metavar="Q", help="with --graph: recipe (default: what the checkpoint says)")
     parser.add_argument("--spec-dir", action="append", default=[], metavar="DIR", help="look for names here first")
+    add_plugin(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -102,6 +105,7 @@ def _width() -> int:
 
 def _schema_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=SCHEMAS)
+    add_plugin(parser)
     parser.add_argument("--json", action="store_true", help="it is JSON anyway")
 
 

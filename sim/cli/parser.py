@@ -59,6 +59,15 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spec-dir", action="append", default=[], metavar="DIR", help="look for names here first (repeatable)"
     )
+    add_plugin(parser)
+    parser.add_argument("--cache", metavar="DIR|off", help="folder of the kernel profile cache")
+    parser.add_argument("--seed", type=count, default=0, metavar="N", help="seed of everything random")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
+
+
+def add_plugin(parser: argparse.ArgumentParser) -> None:
+    """The flag of every verb that reads hardware files."""
     parser.add_argument(
         "--plugin",
         action="append",
@@ -66,7 +75,13 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.py",
         help="Python file that registers components (it is run!)",
     )
-    parser.add_argument("--cache", metavar="DIR|off", help="folder of the kernel profile cache")
-    parser.add_argument("--seed", type=count, default=0, metavar="N", help="seed of everything random")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
+
+
+def load_plugins(arguments: argparse.Namespace) -> None:
+    """Run the files of `--plugin`, where the verb has it and it is given."""
+    files = getattr(arguments, "plugin", None)
+    if files:
+        from sim.system.plugins import load_plugin  # noqa: PLC0415 - most commands need none
+
+        for file in files:
+            load_plugin(file)

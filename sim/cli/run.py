@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import runpy
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim.cli.parser import add_shared, count
 from sim.cli.progress import ProgressLine
-from sim.errors import InputError, Problem, SimError
 
 ARGUMENTS = (
     "file", "model", "runtime", "hardware", "quant", "kv_dtype", "batch", "prompt", "depth", "output", "seed",
@@ -57,8 +54,6 @@ def execute(arguments: argparse.Namespace) -> int:
     from sim.cli.table import print_result  # noqa: PLC0415
     from sim.result.export import check_target  # noqa: PLC0415
 
-    for plugin in arguments.plugin:
-        _plug_in(plugin)
     if arguments.out:
         check_target(Path(arguments.out), force=arguments.force)
     with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
@@ -98,18 +93,3 @@ def notes(result: RunResult) -> list[str]:
         changed = ", ".join(f"{path}={value}" for path, value in changes.items())
         found.append(f"extrapolated: {changed} set by hand; no measurement stands behind that")
     return found
-
-
-def _plug_in(path: str) -> None:
-    """Run a user's Python file; what goes wrong in it is theirs, and told with its line."""
-    try:
-        runpy.run_path(path)
-    except SimError:
-        raise
-    except OSError as error:
-        raise InputError(Problem(f"cannot be read: {error.strerror}", code="no_file", file=path)) from None
-    except Exception as error:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-        line = error.lineno if isinstance(error, SyntaxError) else frames[-1].lineno if frames else None
-        message = f"this plug-in fails: {type(error).__name__}: {error}"
-        raise InputError(Problem(message, code="plugin", file=path, line=line)) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sim.component.transfer import Hop
 from sim.engine import Engine
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 class Component:
-    """A block of hardware. A class of its own says which spec describes it; ports are the spec's.
+    """A block of hardware. Its `Spec` says what a hardware file may say of it; its ports are the spec's.
 
-    What it can do is what it overrides: `carry` traffic between its ports, or compute an op it `accepts`.
+    What it can do is what it overrides: `carry` traffic between its ports, or compute an op it `accepts`. It holds no
+    state of a simulation: each simulation asks it for fresh hops.
     """
 
     Spec: ClassVar[type[ComponentSpec]]
@@ -27,12 +28,22 @@ class Component:
         self.name = name
         self._spec = spec
 
+    @property
+    def spec(self) -> Any:
+        """What the hardware file says of it: an instance of `Spec`."""
+        return self._spec
+
+    @property
+    def peak(self) -> Mapping[str, float]:
+        """Peak rate of each of its units, FLOP/s, for those that compute; results and rooflines name them."""
+        return {}
+
     def carry(self, engine: Engine) -> Hop | None:
         """This component's part in a transfer that crosses it; None where it carries nothing."""
         return None
 
     def accepts(self, op: Op) -> bool:
-        """Whether this component takes `op` instead of the GPU."""
+        """Whether this component takes `op` instead of the GPU; the first in the hardware file that does gets it."""
         return False
 
     def program(self, op: Op) -> Share:

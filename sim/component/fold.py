@@ -150,8 +150,8 @@ class _Mark:
         self.done = [slot.done_visits if by_visit else slot.done_steps for slot in run.slots]
         self.served = [server.served for server in run.servers]
         self.busy = [server.busy_ps for server in run.servers]
-        self.moved = [dict(hop.moved) for hop in run.hops]
-        self.causes = [dict(slot.causes) for slot in run.slots]
+        self.moved = [hop.moved.copy() for hop in run.hops]
+        self.causes = [slot.causes.copy() for slot in run.slots]
 
     def backlog(self, run: Run, before: _Mark) -> float:
         """Work asked of the busiest hop since `before`, over the time since: above 1 its queues grow."""

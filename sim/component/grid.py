@@ -160,11 +160,11 @@ def _deal_kinds(kernel: Kernel, sms: int) -> list[tuple[int, ...]]:
     return [tuple(sequence) for sequence in sequences]
 
 
-def tile_of(kernel: Kernel, sm: int, k: int, sms: int, slots: int) -> int:
-    """Index of the tile that SM `sm` works on in its k-th visit (for panel look-ups)."""
+def tiles_of(kernel: Kernel, members: list[int], k: int, sms: int, slots: int) -> list[int]:
+    """Indices of the tiles that the SMs `members` work on in their k-th visit (for panel look-ups)."""
     if kernel.schedule != "persistent":
-        return sm + k * sms
+        return [member + k * sms for member in members]
     workers = _workers(kernel, sms, slots)
-    per_sm = max(1, workers // sms)
-    worker = sm + (k % per_sm) * min(sms, workers)
-    return (worker * kernel.total_steps // workers) // kernel.n_steps + k // per_sm
+    per_sm, active, n_steps, total = max(1, workers // sms), min(sms, workers), kernel.n_steps, kernel.total_steps
+    first, later = (k % per_sm) * active, k // per_sm
+    return [((member + first) * total // workers) // n_steps + later for member in members]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from sim.component.fold import Fold, NoFold
-from sim.component.grid import PHASES, SmClass, deal, drift, occupancy, tile_of
+from sim.component.grid import PHASES, SmClass, deal, drift, occupancy, tiles_of
 from sim.component.panel_cache import PanelCache
 from sim.component.profile import CUDA_UNITS, Device, Profile
 from sim.component.sm import Cycles, Parts, Slot, Sm, Watcher
@@ -104,7 +104,7 @@ class KernelRun:
         known = self._waves.get(k)
         if known is None:
             members = [m for sm in self.sms if k < sm.sm_class.visits for m in sm.sm_class.members]
-            tiles = [tile_of(self.kernel, m, k, self.device.sms, self.slots_per_sm) for m in members]
+            tiles = tiles_of(self.kernel, members, k, self.device.sms, self.slots_per_sm)
             missing = self._cache.wave(self.kernel, tiles, steps)
             known = self._waves[k] = (tuple(missing), float(len(members)))
         return known

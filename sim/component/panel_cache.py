@@ -8,15 +8,15 @@ streamed one misses, and one of about the cache's size hits in part.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import exp, factorial
 
-from sim.cost.program import Kernel, Operand
+from sim.cost.program import Grid, Kernel, Operand
 
 SEGMENTS = 4
 SAFE, GONE = 0.2, 4.0
 """Turnovers below and above which a line is there, or gone, but for a chance of less than 1e-6 (16 ways)."""
 Place = tuple[int, int, int, int]
-Key = tuple[int, Place, int]
 
 
 class PanelCache:
@@ -25,7 +25,7 @@ class PanelCache:
     def __init__(self, capacity_bytes: float, ways: int) -> None:
         self._capacity = capacity_bytes
         self._ways = ways
-        self._touched_at: dict[Key, float] = {}
+        self._touched_at: dict[tuple[int, int], dict[Place, float]] = {}
         self._inserted = 0.0
 
     def wave(self, kernel: Kernel, tiles: list[int], steps: int) -> list[float]:
@@ -34,11 +34,14 @@ class PanelCache:
         Returns, per operand, the bytes that have to come from memory per K-step, all CTAs of the wave together.
         """
         missing = [0.0] * len(kernel.operands)
-        places = [kernel.grid.place(tile) for tile in tiles]
-        streams = [kernel.grid.has_panel_per_tile(operand) for operand in kernel.operands]
+        grid, operands = kernel.grid, kernel.operands
+        streams = [grid.has_panel_per_tile(operand) for operand in operands]
+        singles = [_has_one_panel(grid, operand) for operand in operands]
+        is_mixed = not all(stream or single for stream, single in zip(streams, singles, strict=True))
+        places = [grid.place(tile) for tile in (tiles if is_mixed else tiles[:1])]
         panels = [
-            () if stream else sorted({operand.panel(place) for place in places})
-            for operand, stream in zip(kernel.operands, streams, strict=True)
+            () if stream else sorted({operand.panel(place) for place in (places[:1] if single else places)})
+            for operand, stream, single in zip(operands, streams, singles, strict=True)
         ]
         for segment in range(SEGMENTS):
             for index, operand in enumerate(kernel.operands):
@@ -47,18 +50,27 @@ class PanelCache:
                     missed = 0.0 if operand.is_resident else float(len(tiles))
                     self._inserted += missed * size
                 else:
-                    missed = sum(self._touch((index, panel, segment), size, operand) for panel in panels[index])
+                    held = self._touched_at.setdefault((index, segment), {})
+                    missed = self._touch(held, panels[index], size, operand)
                 missing[index] += missed * operand.step_bytes / SEGMENTS
         return missing
 
-    def _touch(self, key: Key, size: float, operand: Operand) -> float:
-        """The share of the segment that has to be fetched from memory; it is all there afterwards."""
-        last = self._touched_at.get(key)
-        first = 0.0 if operand.is_resident else 1.0
-        missed = first if last is None else 1.0 - survival(self._ways, (self._inserted - last) / self._capacity)
-        self._inserted += missed * size
-        self._touched_at[key] = self._inserted
-        return missed
+    def _touch(self, held: dict[Place, float], panels: Sequence[Place], size: float, operand: Operand) -> float:
+        """The segments, in sum, that have to be fetched from memory; they are all there afterwards."""
+        first, inserted, total = 0.0 if operand.is_resident else 1.0, self._inserted, 0.0
+        for panel in panels:
+            last = held.get(panel)
+            missed = first if last is None else 1.0 - survival(self._ways, (inserted - last) / self._capacity)
+            inserted += missed * size
+            held[panel] = inserted
+            total += missed
+        self._inserted = inserted
+        return total
+
+
+def _has_one_panel(grid: Grid, operand: Operand) -> bool:
+    """Whether all tiles use the same panel: the rows of activations where there is one row of tiles (a GEMV)."""
+    return operand.follows == "m" and grid.rows == 1 and grid.splits == 1
 
 
 def survival(ways: int, turnover: float) -> float:

@@ -51,9 +51,17 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What an op asks of a component that is not the GPU: seconds of computing, bytes from and to memory, FLOPs."""
+    """What one op asks of a component that is not the GPU. It computes while its bytes move; the longer one counts.
+
+    `compute_s`: seconds of computing. `read_bytes`, `write_bytes`: from and to memory, past the GPU's L2. `flops`:
+    useful FLOPs on `unit`, a key of the component's `peak` ("" where it has none). `is_vector`: the unit counts as
+    CUDA cores in results, not as tensor cores. `start_s`: time before anything happens (a doorbell, a descriptor).
+    """
 
     compute_s: float
     read_bytes: int
     write_bytes: int
     flops: float = 0.0
+    unit: str = ""
+    is_vector: bool = False
+    start_s: float = 0.0

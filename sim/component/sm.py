@@ -153,7 +153,10 @@ class Sm:
         slot.is_streaming = True
         while slot.step < slot.steps:
             fetch = slot.pending.popleft()
-            yield from self._await(slot, fetch)
+            begin = engine.clock
+            if (arrival := fetch.arrival(engine)) is not None:
+                yield arrival
+                self._charge_wait(slot, fetch, begin)
             if len(self.slots) == slot.ctas == 1:
                 yield engine.timeout(self._compute_alone(slot))
             else:
@@ -190,18 +193,9 @@ class Sm:
         latency_ps = run.miss_latency_ps if len(parts) > 1 else run.hit_latency_ps
         slot.pending.append(requester.fetch(parts, self.weight * slot.now, latency_ps + is_cold))
 
-    def _await(self, slot: Slot, fetch: Fetch) -> Behaviour:
-        """Wait for the tiles of a step; the wait goes to the server that held them up, or to latency."""
-        engine = self._engine
-        begin = engine.clock
-        if fetch.arrived_at < 0:
-            fetch.waiter = engine.event()
-            yield fetch.waiter
-        elif fetch.arrived_at + fetch.latency_ps > begin:
-            yield engine.timeout(fetch.arrived_at + fetch.latency_ps - begin)
-        waited = engine.clock - begin
-        if not waited:
-            return
+    def _charge_wait(self, slot: Slot, fetch: Fetch, begin: int) -> None:
+        """The wait for the tiles of a step goes to the server that held them up, or to latency."""
+        waited = self._engine.clock - begin
         latency = "pipeline_fill" if slot.step < self._run.kernel.stages else "dependency"
         server = fetch.last
         if server is not None and 0 <= server.busy_since <= begin:

@@ -22,14 +22,22 @@ ACCESSES = (*READS, "write")
 class Hop:
     """One component's part in a transfer: servers, latency, and the count of bytes that went through.
 
-    `rates`: sustained bytes per second by access kind (`ACCESSES`). `is_shared`: the kinds compete for
+    `rates`: sustained bytes per second by access kind (`ACCESSES`), or one for all. `is_shared`: the kinds compete for
     one server (a DRAM bus); otherwise each kind has its own (the two directions of a link). `cause`: what a wait for
     this hop is called in results.
     """
 
     def __init__(
-        self, engine: Engine, name: str, cause: str, rates: dict[str, float], latency_ps: int, *, is_shared: bool
+        self,
+        engine: Engine,
+        name: str,
+        cause: str,
+        rates: dict[str, float] | float,
+        latency_ps: int,
+        *,
+        is_shared: bool,
     ) -> None:
+        rates = rates if isinstance(rates, dict) else dict.fromkeys(ACCESSES, rates)
         self.name = name
         self.cause = cause
         self.latency_ps = latency_ps
@@ -61,11 +69,6 @@ class Hop:
         """Whether `other` holds up every `access` transfer that crosses both at least as long as this hop does."""
         alone = sum(1 for server in self._servers.values() if server is self._servers[access]) == 1
         return alone and other.rates[access] < self.rates[access]
-
-    def take(self, n_bytes: float, access: str) -> float:
-        """Count `n_bytes` of `access`; returns the work they are, in seconds of the server."""
-        self.moved[access] += n_bytes
-        return n_bytes / self.rates[access]
 
 
 class Part(NamedTuple):
@@ -105,28 +108,47 @@ class Fetch:
             if self.waiter is not None:
                 engine.succeed_after(self.waiter, self.latency_ps)
 
+    def arrival(self, engine: Engine) -> Event | None:
+        """What to wait for until the bytes are here, latency included; None if they are."""
+        if self.arrived_at < 0:
+            self.waiter = engine.event()
+            return self.waiter
+        left = self.arrived_at + self.latency_ps - engine.clock
+        return engine.timeout(left) if left > 0 else None
+
 
 class Requester:
     """One tile stream: at each hop its fetches queue behind each other, and share the hop with other requesters."""
 
-    __slots__ = ("_engine", "_flows")
+    __slots__ = ("_bound", "_engine", "_flows", "_parts")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._flows: dict[int, Flow] = {}
+        self._parts: Sequence[Part] = ()
+        self._bound: list[tuple[Flow, float, str, FairServer]] = []
 
     def fetch(self, parts: Sequence[Part], weight: float, latency_ps: int) -> Fetch:
-        """Send `parts` for `weight` equal requesters; their bytes are those of all of them."""
+        """Send `parts` for `weight` equal requesters; their bytes are those of all of them.
+
+        The same list of parts again (a K-step moves what the one before did) is worked out only once.
+        """
         engine = self._engine
-        served = [part for part in parts if not part.is_hidden]
-        fetch = Fetch(engine.clock, len(served), latency_ps)
-        for hop, n_bytes, access, is_hidden in parts:
-            work = hop.take(n_bytes, access)
-            if is_hidden:
-                continue
-            server = hop.server(access)
-            flow = self._flows.get(id(server))
-            if flow is None:
-                flow = self._flows[id(server)] = Flow(server)
-            flow.submit(work, weight, partial(fetch.part_done, engine, hop.cause, server))
+        if parts is not self._parts:
+            self._bind(parts)
+        for hop, n_bytes, access, _ in parts:
+            hop.moved[access] += n_bytes
+        fetch = Fetch(engine.clock, len(self._bound), latency_ps)
+        for flow, work, cause, server in self._bound:
+            flow.submit(work, weight, partial(fetch.part_done, engine, cause, server))
         return fetch
+
+    def _bind(self, parts: Sequence[Part]) -> None:
+        """Our queue, the seconds of work, the cause of a wait and the server, for each part that is served."""
+        self._parts = parts
+        self._bound = []
+        for hop, n_bytes, access, is_hidden in parts:
+            if not is_hidden:
+                server = hop.server(access)
+                flow = self._flows.setdefault(id(server), Flow(server))
+                self._bound.append((flow, n_bytes / hop.rates[access], hop.cause, server))

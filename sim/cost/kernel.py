@@ -35,6 +35,7 @@ class Lowering:
     def __init__(self, runtime: RuntimeSpec, formats: Mapping[str, Format], sms: int) -> None:
         self.runtime = runtime
         self.formats = formats
+        self._bytes_per_element = {name: fmt.bits_per_weight / 8 for name, fmt in formats.items()}
         self.sms = sms
 
     def rule(self, op: Op) -> tuple[str, KernelRule]:
@@ -82,7 +83,7 @@ class Lowering:
 
     def traffic(self, op: Op) -> Traffic:
         """Bytes by role, for what stays in L2 from op to op."""
-        bits = {name: fmt.bits_per_weight / 8 for name, fmt in self.formats.items()}
+        bits = self._bytes_per_element
         if isinstance(op, Elementwise):
             read = op.read_bytes if op.read_bytes is not None else op.elements * op.reads * bits[op.dtype]
             write = op.write_bytes if op.write_bytes is not None else op.elements * op.writes * bits[op.dtype]

@@ -6,21 +6,47 @@ Nothing else in the project imports simpy. Time is an `int` in picoseconds every
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from heapq import heappop, heappush
 from typing import Any
 
 import simpy
-from simpy.core import EmptySchedule
-from simpy.events import Event, Process, Timeout
+from simpy.events import NORMAL, Event, Process
 
 from sim.errors import DeadlockError, Problem
 
 Behaviour = Generator[Event, Any, Any]
+Callbacks = list[Callable[[Event], None]]
+
+
+class _Timer(Event):
+    """A SimPy timeout, made in one call instead of three: most events are timeouts."""
+
+    _ok = True
+    _value = None
+
+    def __init__(self, env: simpy.Environment, delay_ps: int, callbacks: Callbacks) -> None:
+        if delay_ps < 0:
+            raise ValueError(f"time cannot go back ({delay_ps} ps)")
+        self.env = env
+        self.callbacks = callbacks
+        heappush(env._queue, (env._now + delay_ps, NORMAL, next(env._eid), self))
+
+
+class Alarm(Event):
+    """An event that happens as often as it is set, for who wakes up often. `answers` are called each time."""
+
+    _ok = True
+    _value = None
+
+    def __init__(self, answers: Callbacks) -> None:
+        self.answers = answers
 
 
 class Engine:
     """One simulated clock.
 
-    `events` counts every SimPy event that was processed: the honest measure of simulation work.
+    `events` counts every SimPy event that was processed: the honest measure of simulation work. `clock` is time without
+    warps, ps: what servers measure intervals with (an attribute, because they read it several times per event).
     `warp` moves the clock of the whole engine forward without touching what is pending: every pending event keeps
     its distance from now. It is how a steady state is advanced in closed form (see `component/fold.py`).
     """
@@ -28,18 +54,14 @@ class Engine:
     def __init__(self) -> None:
         self._env = simpy.Environment()
         self._warped_ps = 0
+        self.clock = 0
         self._waiting: dict[Process, str] = {}
         self.events = 0
 
     @property
     def now(self) -> int:
         """Simulated time, ps."""
-        return int(self._env.now) + self._warped_ps
-
-    @property
-    def clock(self) -> int:
-        """Time without warps, ps: what servers measure intervals with."""
-        return int(self._env.now)
+        return self.clock + self._warped_ps
 
     def warp(self, duration_ps: int) -> None:
         """Let `duration_ps` pass for everybody at once."""
@@ -51,9 +73,15 @@ class Engine:
         """An event that somebody will trigger with `.succeed()`."""
         return Event(self._env)
 
-    def timeout(self, delay_ps: int) -> Timeout:
+    def timeout(self, delay_ps: int) -> Event:
         """An event `delay_ps` from now."""
-        return Timeout(self._env, delay_ps)
+        return _Timer(self._env, delay_ps, [])
+
+    def set_alarm(self, alarm: Alarm, delay_ps: int) -> None:
+        """Let `alarm`, which is not set, ring in `delay_ps`."""
+        env = self._env
+        alarm.callbacks = alarm.answers
+        heappush(env._queue, (env._now + delay_ps, NORMAL, next(env._eid), alarm))
 
     def succeed_after(self, event: Event, delay_ps: int) -> None:
         """Let `event` happen in `delay_ps`: one event instead of a signal and a timeout."""
@@ -62,9 +90,7 @@ class Engine:
 
     def call_after(self, delay_ps: int, action: Callable[[], None]) -> None:
         """Run `action` in `delay_ps`."""
-        callbacks = Timeout(self._env, delay_ps).callbacks
-        assert callbacks is not None  # None only once it has happened
-        callbacks.append(lambda _event: action())
+        _Timer(self._env, delay_ps, [lambda _event: action()])
 
     def all_of(self, events: Sequence[Event]) -> Event:
         """An event that happens when all of `events` have happened."""
@@ -82,13 +108,21 @@ class Engine:
         Raises:
             DeadlockError: nothing is scheduled any more; names every live process and what it waits for.
         """
-        step = self._env.step
-        try:
-            while not until.processed:
-                step()
-                self.events += 1
-        except EmptySchedule:
-            raise DeadlockError(self._deadlock()) from None
+        env, queue = self._env, self._env._queue
+        last: Any = until  # SimPy does not say that `callbacks` become None
+        while last.callbacks is not None:
+            if not queue:
+                raise DeadlockError(self._deadlock())
+            # As `Environment.step` does, without its call and its two handlers of exceptions per event.
+            when, _, _, event = heappop(queue)
+            env._now = self.clock = when  # type: ignore[assignment]  # an int, because every delay is one
+            callbacks: Callbacks = event.callbacks
+            event.callbacks = None  # type: ignore[assignment]  # how SimPy marks what has happened
+            for callback in callbacks:
+                callback(event)
+            self.events += 1
+            if not event._ok and not event.defused:
+                raise event._value
         if not until.ok:
             raise until.value  # type: ignore[misc]  # a failed event's value is its exception
 

@@ -14,8 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 from math import ceil
+from typing import TYPE_CHECKING
 
-from sim.engine.clock import Engine
+from sim.engine.clock import Alarm, Engine
+
+if TYPE_CHECKING:
+    from simpy.events import Event
 
 Done = Callable[[], None]
 
@@ -24,6 +28,7 @@ class FairServer:
     """A server of `rate` units per second, shared equally among the requesters that have work in it."""
 
     __slots__ = (
+        "_alarms",
         "_armed_at",
         "_engine",
         "_heap",
@@ -53,14 +58,16 @@ class FairServer:
         self._last = 0
         self._armed_at = -1
         self._sequence = 0
+        self._alarms: list[Alarm] = []
 
     def submit(self, work: float, weight: float, done: Done) -> None:
         """Serve `work` units for `weight` equal requesters together; call `done` when the last unit is through."""
         now = self._engine.clock
-        self._advance(now)
         if self._weight == 0.0:
-            self.busy_since = now
+            self.busy_since = self._last = now
             self._virtual = 0.0
+        elif now > self._last:
+            self._advance(now)
         self._sequence += 1
         heappush(self._heap, (self._virtual + work / weight, self._sequence, weight, done))
         self._weight += weight
@@ -68,65 +75,81 @@ class FairServer:
         self._arm(now)
 
     def _advance(self, now: int) -> None:
-        if self._weight > 0.0 and now > self._last:
-            elapsed = now - self._last
-            self._virtual += elapsed * self.rate_per_ps / self._weight
-            self.busy_ps += elapsed
+        """Serve everybody from the last change to `now`."""
+        elapsed = now - self._last
+        self._virtual += elapsed * self.rate_per_ps / self._weight
+        self.busy_ps += elapsed
         self._last = now
 
     def _arm(self, now: int) -> None:
-        due = now + max(0, ceil((self._heap[0][0] - self._virtual) * self._weight / self.rate_per_ps))
+        """See to it that we wake when the first job is through, if nobody else comes."""
+        left = ceil((self._heap[0][0] - self._virtual) * self._weight / self.rate_per_ps)
+        due = now + left if left > 0 else now
         if self._armed_at < now or due < self._armed_at:
             self._armed_at = due
-            self._engine.call_after(due - now, self._wake)
+            alarms = self._alarms
+            self._engine.set_alarm(alarms.pop() if alarms else Alarm([self._wake]), due - now)
 
-    def _wake(self) -> None:
+    def _wake(self, alarm: Event) -> None:
         now = self._engine.clock
         if now != self._armed_at:
+            self._alarms.append(alarm)  # type: ignore[arg-type]  # nothing else calls us
             return
-        self._armed_at = -1
-        self._advance(now)
+        if now > self._last:
+            self._advance(now)
+        heap = self._heap
         # What would take less than a picosecond more is through: the wake-up was rounded up to whole picoseconds.
         horizon = self._virtual + self.rate_per_ps / self._weight * 1e-3
+        if heap[0][0] > horizon:
+            # Others came since and take their share: the same alarm again, later.
+            left = ceil((heap[0][0] - self._virtual) * self._weight / self.rate_per_ps)
+            self._armed_at = now + left
+            self._engine.set_alarm(alarm, left)  # type: ignore[arg-type]
+            return
+        self._alarms.append(alarm)  # type: ignore[arg-type]
+        self._armed_at = -1
         finished = []
-        while self._heap and self._heap[0][0] <= horizon:
-            _, _, weight, done = heappop(self._heap)
+        while heap and heap[0][0] <= horizon:
+            _, _, weight, done = heappop(heap)
             self._weight -= weight
             finished.append(done)
-        if not self._heap:
+        if not heap:
             self._weight = 0.0
             self.busy_since = -1
         for done in finished:
             done()
-        if self._heap and self._armed_at < now:
+        if heap and self._armed_at < now:
             self._arm(now)
 
 
 class Flow:
     """One requester's queue in front of a `FairServer`: its jobs are served one after the other, in order."""
 
-    __slots__ = ("_is_busy", "_queue", "_server")
+    __slots__ = ("_current", "_finished", "_queue", "_serve")
 
     def __init__(self, server: FairServer) -> None:
-        self._server = server
+        self._serve = server.submit
+        self._finished = self._finish
         self._queue: deque[tuple[float, float, Done]] = deque()
-        self._is_busy = False
+        self._current: Done | None = None
 
     def submit(self, work: float, weight: float, done: Done) -> None:
         """Queue a job behind this requester's earlier ones."""
-        if self._is_busy:
+        if self._current is None:
+            self._current = done
+            self._serve(work, weight, self._finished)
+        else:
             self._queue.append((work, weight, done))
-        else:
-            self._is_busy = True
-            self._server.submit(work, weight, lambda: self._finish(done))
 
-    def _finish(self, done: Done) -> None:
+    def _finish(self) -> None:
+        done = self._current
         if self._queue:
-            work, weight, following = self._queue.popleft()
-            self._server.submit(work, weight, lambda: self._finish(following))
+            work, weight, self._current = self._queue.popleft()
+            self._serve(work, weight, self._finished)
         else:
-            self._is_busy = False
-        done()
+            self._current = None
+        if done is not None:
+            done()
 
 
 class FifoServer:

@@ -102,7 +102,7 @@ def _check_links(description: Description, spec_types: SpecTypes, problems: list
             if other is not link:
                 message = f"{end} is already linked: {other} (line {other.line})"
                 problems.append(Problem(message, "bad_link", link.file, link.line, str(link)))
-        if len(set(interfaces)) > 1:
+        if len(set(interfaces)) > 1 and all(interfaces):
             message = f"{link.source} speaks {interfaces[0]}, {link.target} speaks {interfaces[1]}"
             problems.append(Problem(message, "bad_link", link.file, link.line, str(link)))
 

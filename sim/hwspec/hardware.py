@@ -71,6 +71,11 @@ class HardwareSpec:
         description, specs, warnings = apply(self.description, self.components, self.spec_types, path, value)
         return _build(description, specs, self.spec_types, self.overrides | {path: value}, (*self.warnings, *warnings))
 
+    @property
+    def types(self) -> dict[str, str]:
+        """The `type:` of each component by its name."""
+        return {name: type_of(self.description.components[name]) or "" for name in self.components}
+
     def fields(self) -> list[FieldInfo]:
         """Every field with its value, unit, source and status, in the order of the components."""
         return [info for name in self.components for info in self._fields(name)]

@@ -16,7 +16,6 @@ from sim.plot.style import (
     time_scale,
     time_text,
 )
-from sim.result.critical import elapsed
 from sim.result.run_result import RunResult
 from sim.result.trace import BOUNDS, CAUSES, StepTrace
 
@@ -57,7 +56,7 @@ def rows(steps: list[StepTrace]) -> list[tuple[str, dict[str, float]]]:
     weights = sum(step.weight for step in steps) or 1.0
     totals: dict[str, dict[str, float]] = {}
     for step in steps:
-        spent = elapsed(step)
+        spent = step.elapsed
         for op in step.ops:
             for cause, ps in spent[op.block, op.op].items():
                 place = HOST_ROW if cause == "step" and op.component != "host" else place_of(op)

@@ -14,9 +14,10 @@ LAWS = {
     "L1": "bytes read at L2 equal what the kernels' CTAs asked for",
     "L2": "bytes written at L2 equal what the kernels stored",
     "L3": "spans of a component never overlap, and none ends before it begins",
-    "L4": "the causes of an op sum to its time",
+    "L4": "the causes of an op, and of a step, sum to its time",
     "L5": "memory never moves more bytes than its peak rate allows",
     "L6": "every cause is of the vocabulary",
+    "L7": "memory moves exactly the bytes that copies and components beside the GPU asked for",
 }
 TOLERANCE = 0.01
 """Folding may be off by this much (the 1 % law)."""
@@ -43,7 +44,19 @@ def _step_problems(step: StepTrace, peak: float) -> list[Problem]:
             found.append(Problem(f"L3 broken in {step.name}: span of {span.op} overlaps or runs backwards", code="law"))
             break
         ends[span.component] = span.end_ps
+    if not isclose(sum(step.causes.values()), step.duration_ps, rel_tol=1e-6, abs_tol=2):
+        text = f"causes sum to {sum(step.causes.values())} ps of {step.duration_ps}"
+        found.append(Problem(f"L4 broken in {step.name}: {LAWS['L4']}; {text}", code="law"))
+    moved = sum((op.dram_read_bytes + op.dram_write_bytes) * op.repeat for op in step.ops)
+    if moved > _most(peak, step.duration_ps):
+        text = f"{moved:.0f} B in {step.duration_ps} ps, all ops together"
+        found.append(Problem(f"L5 broken in {step.name}: {LAWS['L5']}; {text}", code="law"))
     return found
+
+
+def _most(peak: float, duration_ps: int) -> float:
+    """Bytes that memory may move in a time."""
+    return peak * duration_ps / 1e12 * (1 + TOLERANCE) + 1
 
 
 def _op_problems(op: OpRecord, peak: float) -> list[tuple[str, str]]:
@@ -55,8 +68,10 @@ def _op_problems(op: OpRecord, peak: float) -> list[tuple[str, str]]:
     if not isclose(sum(op.causes.values()), op.wall_ps, rel_tol=1e-6, abs_tol=2):
         found.append(("L4", f"causes sum to {sum(op.causes.values()):.0f} ps of {op.wall_ps:.0f}"))
     moved = op.dram_read_bytes + op.dram_write_bytes
-    if moved > peak * op.duration_ps / 1e12 * (1 + TOLERANCE) + 1:
+    if moved > _most(peak, op.duration_ps):
         found.append(("L5", f"{moved:.0f} B in {op.duration_ps} ps"))
+    if not op.profile and moved != op.asked_read_bytes + op.asked_write_bytes:
+        found.append(("L7", f"asked {op.asked_read_bytes + op.asked_write_bytes:.0f} B, moved {moved:.0f} B"))
     if unknown := set(op.causes) - set(CAUSES):
         found.append(("L6", f"unknown causes {sorted(unknown)}"))
     return found

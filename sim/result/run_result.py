@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.hwspec import HardwareSpec
-from sim.result.critical import elapsed
 from sim.result.identity import Identity
 from sim.result.memory import MemoryUse
 from sim.result.trace import BOUNDS, CAUSES, StepTrace, Trace
@@ -45,6 +44,36 @@ class RunResult:
         """Decode passes: one fewer than the output after a prompt."""
         output = self.identity.output_tokens or 0
         return max(0, output - (1 if self.identity.prompt_tokens else 0))
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether it fits in memory; None for an op trace, which has no memory account."""
+        return self.memory.fits if self.memory else None
+
+    @property
+    def bound(self) -> str | None:
+        """What bounds all phases together: memory, link, compute, latency, host or storage; None without a run."""
+        return _shares(self.trace.steps).bound if self.trace and self.trace.steps else None
+
+    @property
+    def phases(self) -> dict[str, dict[str, Any]]:
+        """By phase: `time_s`, `bound`, `bound_share`, `causes`, `dram`, `flops`, `tensor_utilization`."""
+        return {name: self._phase(name) for name in (self.trace.phases() if self.trace else [])}
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Seconds from the start to the first token of the last sequence; None without a prompt."""
+        return self.rates()["ttft_s"]
+
+    @property
+    def tpot_s(self) -> float | None:
+        """Seconds per decode step."""
+        return self.rates()["tpot_s"]
+
+    @property
+    def e2e_s(self) -> float | None:
+        """Seconds from the start to the last token."""
+        return self.rates()["e2e_s"]
 
     @property
     def decode_tok_s(self) -> float | None:
@@ -87,7 +116,6 @@ class RunResult:
     def summary(self) -> dict[str, Any]:
         """`sparksim.result/1`: SI units, finite numbers, None where nothing applies."""
         me, rates = self.identity, self.rates()
-        phases = {name: self._phase(name) for name in (self.trace.phases() if self.trace else [])}
         steps = self.trace.steps if self.trace else ()
         together = _shares(steps) if steps else None
         profiles = {op.profile: op.profile_events for step in steps for op in step.ops if op.profile}
@@ -102,7 +130,7 @@ class RunResult:
             **identity,
             **rates,
             "memory": asdict(self.memory) if self.memory else None,
-            "phases": phases,
+            "phases": self.phases,
             "bound": together.bound if together else None,
             "bound_share": together.bound_share if together else None,
             "causes": together.causes if together else None,
@@ -187,9 +215,8 @@ def _shares(steps: Iterable[StepTrace]) -> _Shares:
     """Shares of elapsed time by cause and by bound; they sum to 1."""
     causes: dict[str, float] = {}
     for step in steps:
-        for parts in elapsed(step).values():
-            for cause, ps in parts.items():
-                causes[cause] = causes.get(cause, 0.0) + ps * step.weight
+        for cause, ps in step.causes.items():
+            causes[cause] = causes.get(cause, 0.0) + ps * step.weight
     total = sum(causes.values()) or 1.0
     shares = {cause: ps / total for cause, ps in sorted(causes.items())}
     bounds = dict.fromkeys(BOUNDS, 0.0)

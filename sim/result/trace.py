@@ -53,7 +53,9 @@ class OpRecord:
     """One op of a step: what it asked for and what the device did. Times in ps, sizes in bytes.
 
     `repeat`: how often the op runs in the step (layers). `wall_ps`: from when its predecessor ended to its own end, the
-    mean over its repeats; `causes` sum to it. `asked_..._bytes`: what its CTAs (or copy) asked for.
+    mean over its repeats; `causes` sum to it. `duration_ps`: with nobody else on the machine. `asked_..._bytes`: what
+    its CTAs asked of L2; for a copy, or an op that another component runs, what it asked of memory (write-backs of its
+    inputs from L2 counted). `unit`: where its `flops` are done; COMPONENT.UNIT beside the GPU.
     """
 
     op: str
@@ -87,7 +89,11 @@ class OpRecord:
 
 @dataclass(frozen=True, slots=True)
 class StepTrace:
-    """One simulated knot step. `weight`: how many steps of the phase it stands for."""
+    """One simulated knot step. `weight`: how many steps of the phase it stands for.
+
+    `elapsed`: its time by op (block, id) and cause, all repeats together, along the critical path where components
+    overlap: each moment counts once, and all sum to `duration_ps`.
+    """
 
     phase: str
     name: str
@@ -99,6 +105,16 @@ class StepTrace:
     spans: tuple[Span, ...]
     folded: tuple[Folded, ...] = ()
     events: int = 0
+    elapsed: dict[tuple[int, str], dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def causes(self) -> dict[str, int]:
+        """Its elapsed time by cause, ps."""
+        causes: dict[str, int] = {}
+        for parts in self.elapsed.values():
+            for cause, ps in parts.items():
+                causes[cause] = causes.get(cause, 0) + ps
+        return causes
 
     def is_long(self, limit: int) -> bool:
         """Whether `all_spans` would give more than `limit` spans."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sim.errors import InputError, Problem
+from sim.workload.hf_config import load_model
+from sim.workload.model import ModelSpec
+from sim.workload.quant import QuantRecipe
+from sim.workload.runtime_file import LoadedRuntime, load_runtime
 
 MOST_SEQUENCES = 65536
 MOST_TOKENS = 2**27
@@ -16,9 +21,9 @@ MOST_TOKENS = 2**27
 class RunArguments:
     """The arguments of one run, every default filled in; `file` is an op trace."""
 
-    model: str | None
-    runtime: str | None
-    quant: str | None
+    model: str | Path | ModelSpec | None
+    runtime: str | Path | LoadedRuntime | None
+    quant: str | Path | QuantRecipe | None
     kv_dtype: str | None
     batch: int
     prompt: int
@@ -27,6 +32,20 @@ class RunArguments:
     seed: int = 0
     file: str | None = None
     is_full: bool = False
+
+    def load_model(self, overrides: Mapping[str, str], search_dirs: Sequence[str | Path]) -> ModelSpec:
+        """The model, loaded unless it is already."""
+        if isinstance(self.model, ModelSpec):
+            _refuse_changes("model", overrides)
+            return self.model
+        return load_model(self.model or "", search_dirs=search_dirs, overrides=overrides)
+
+    def load_runtime(self, overrides: Mapping[str, str], search_dirs: Sequence[str | Path]) -> LoadedRuntime:
+        """The runtime, loaded unless it is already."""
+        if isinstance(self.runtime, LoadedRuntime):
+            _refuse_changes("runtime", overrides)
+            return self.runtime
+        return load_runtime(str(self.runtime or ""), overrides=overrides, search_dirs=search_dirs)
 
     def check(self) -> None:
         """Raise with everything that is wrong.
@@ -58,6 +77,18 @@ class RunArguments:
                 problems.append(Problem(f"no {name} is given", code="missing_argument", path=name, hint=hint))
         if problems:
             raise InputError(problems)
+
+
+def _refuse_changes(what: str, overrides: Mapping[str, str]) -> None:
+    """A loaded model or runtime stays as it is.
+
+    Raises:
+        InputError: there are changes to it.
+    """
+    hint = f"give its name or path instead, or sim.load_{what}(..., overrides=...)"
+    message = f"this {what} is a loaded object, which cannot be changed"
+    if overrides:
+        raise InputError([Problem(message, "bad_override", path=f"{what}.{key}", hint=hint) for key in overrides])
 
 
 @dataclass(slots=True)

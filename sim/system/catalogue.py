@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from sim.component import spec_types
+from sim.errors import InputError, Problem
 from sim.hwspec import json_schema
-from sim.paths import aliases_of, available, find
+from sim.paths import FOLDERS, aliases_of, available, find
+from sim.system.plugins import load_entry_points
 from sim.system.scenario import ScenarioFile
 from sim.system.tables import TABLES
 from sim.workload.quant import RecipeFile
 from sim.workload.runtime_schema import runtime_schema
-from sim.yamlfile import load_file
+from sim.yamlfile import closest, load_file
 
 Folders = Sequence[str | Path]
 FILES = ("hardware", "models", "runtimes", "quants", "scenarios")
@@ -32,8 +34,15 @@ def entries(kind: str, search_dirs: Folders = ()) -> list[dict[str, Any]]:
             {"name": entry["name"], "title": f"{entry['value']}: {entry['source']}"}
             for entry in calibrated(search_dirs)
         ]
+    if kind == "components":
+        load_entry_points()
     if kind in TABLES:
         return [{"name": name, "title": entry["title"]} for name, entry in TABLES[kind]().items()]
+    if kind not in FOLDERS:
+        known = sorted({*FOLDERS, *TABLES, "calibrated"})
+        guess = closest(kind, known)
+        hint = f"did you mean {guess!r}?" if guess else f"there are: {', '.join(known)}"
+        raise InputError(Problem(f"unknown kind {kind[:60]!r}", code="unknown_kind", hint=hint))
     found = []
     for name in available(kind, search_dirs):
         path = find(kind, name, search_dirs)
@@ -73,6 +82,7 @@ def sourced(data: Any, path: str) -> Iterator[dict[str, Any]]:
 def schema(kind: str) -> dict[str, Any]:
     """JSON Schema of a kind of file: hardware, runtimes, quants or scenarios."""
     if kind == "hardware":
+        load_entry_points()
         return json_schema(spec_types())
     if kind == "runtimes":
         return runtime_schema()

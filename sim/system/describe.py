@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.component import spec_types
 from sim.errors import InputError, Problem
-from sim.hwspec import FieldInfo, load_hardware
+from sim.hwspec import FieldInfo
 from sim.paths import find
 from sim.system.catalogue import FILES, calibrated, entries, sourced
 from sim.system.op_graph import graph_text, op_graph
+from sim.system.plugins import load_hardware
 from sim.system.scenario import read_scenario
 from sim.system.tables import TABLES
 from sim.system.text_table import text_table
@@ -67,7 +67,7 @@ def file_text(wanted: Wanted) -> str:
     """The file of a hardware, model, runtime, recipe or scenario: it loads as it is."""
     name = wanted.name or ""
     if wanted.kind == "hardware":
-        return load_hardware(name, spec_types(), (), wanted.search_dirs).to_yaml()
+        return load_hardware(name, (), wanted.search_dirs).to_yaml()
     path = find(wanted.kind, name.partition("@")[0] if wanted.kind == "runtimes" else name, wanted.search_dirs)
     path = path / "config.json" if path.is_dir() else path
     load_file(path)
@@ -75,7 +75,7 @@ def file_text(wanted: Wanted) -> str:
 
 
 def _hardware(wanted: Wanted, name: str) -> Shown:
-    hardware = load_hardware(name, spec_types(), (), wanted.search_dirs)
+    hardware = load_hardware(name, (), wanted.search_dirs)
     fields = hardware.fields()
     data = {
         "name": hardware.name,

@@ -1,20 +1,27 @@
 """Replays a step on the system: every component runs its ops in order, the host launches, all overlap if they may.
 
 Each op waits for the ops it reads from (`after`) and for its turn on its component. GPU ops take their kernel profile;
-between two kernels lies the boundary that the machine and the launch mode cost. Blocks repeat: once two iterations in a
-row took equally long, the rest are advanced in closed form (`Engine.warp`), as equal layers are.
+between two kernels lies the boundary that the machine and the launch mode cost. Ops of different components that run at
+the same time share the memory (`contention.py`). Blocks repeat: once two iterations in a row took equally long, the
+rest are advanced in closed form (`Engine.warp`), as equal layers are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
 
 from sim.component.profile import Profile
 from sim.cost.kernel import Lowering
 from sim.cost.program import Kernel
 from sim.engine import Behaviour, Engine, Event
 from sim.result.trace import Folded, OpRecord, Span, StepTrace
+from sim.system.contention import SharedMemory
+from sim.system.critical_path import Turn, critical_path
+from sim.system.job import Job, kernel_job
+from sim.system.machine import Machine
 from sim.system.residency import Residency
 from sim.workload.graph import Step
 from sim.workload.op import Copy, Host, Op
@@ -35,24 +42,10 @@ class LaunchCosts:
     """The host works on the next pass while the GPU runs this one: its time shows only where it is the longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One op made ready: where it runs, how long, and why it takes that long."""
-
-    op: Op
-    component: str
-    duration_ps: int
-    causes: dict[str, int]
-    kernel: Kernel | None = None
-    profile: Profile | None = None
-    digest: str = ""
-
-
 class StepRunner:
     """Runs steps on one machine with one runtime.
 
-    `profile_of`: kernel -> (digest, profile). `costs`: (phase, tokens) -> launch costs. `copy_time`: copy ->
-    (component, ps, causes). `other`: an op that a component other than the GPU takes -> its job, else None.
+    `profile_of`: kernel -> (digest, profile). `costs`: (phase, tokens) -> launch costs.
     """
 
     def __init__(
@@ -60,16 +53,15 @@ class StepRunner:
         lowering: Lowering,
         profile_of: Callable[[Kernel], tuple[str, Profile]],
         costs: Callable[[str, int], LaunchCosts],
-        l2_capacity_bytes: float,
-        copy_time: Callable[[Copy], tuple[str, int, dict[str, int]]],
-        other: Callable[[Op], Job | None] = lambda _op: None,
+        machine: Machine,
     ) -> None:
         self._lowering = lowering
         self._profile_of = profile_of
         self._costs = costs
-        self._l2_capacity = l2_capacity_bytes
-        self._copy_time = copy_time
-        self._other = other
+        self._machine = machine
+        # Steps of a run differ in little: most ops come again as they are.
+        self._job_of = cache(self._job)
+        self._traffic_of = cache(lowering.traffic)
 
     def run(self, phase: str, step: Step) -> StepTrace:
         """Simulate one step; times in its trace start at 0."""
@@ -77,17 +69,23 @@ class StepRunner:
 
     def _prepare(self, step: Step) -> list[list[Job]]:
         """Jobs per block, in the steady state of the block (what its second iteration finds in L2)."""
-        residency = Residency(self._l2_capacity)
+        residency = Residency(float(self._machine.l2.capacity))
         prepared = []
         for block in step.blocks:
-            traffics = [self._lowering.traffic(op) for op in block.ops]
+            takers = [self._machine.taker(op) for op in block.ops]
+            traffics = [
+                self._traffic_of(op) if taker is None else None for op, taker in zip(block.ops, takers, strict=True)
+            ]
             if block.repeat > 1:
                 for op, traffic in zip(block.ops, traffics, strict=True):
                     residency.visit(op.id, op.after, traffic)
             jobs = []
-            for op, traffic in zip(block.ops, traffics, strict=True):
+            for op, taker, traffic in zip(block.ops, takers, traffics, strict=True):
                 found = residency.visit(op.id, op.after, traffic)
-                jobs.append(self._job(op, found.inputs_resident, found.flushed_bytes))
+                if taker is None:
+                    jobs.append(self._job_of(op, found.inputs_resident, found.flushed_bytes))
+                else:
+                    jobs.append(self._machine.compute(taker, op, found.flushed_bytes))
             prepared.append(jobs)
         return prepared
 
@@ -96,16 +94,13 @@ class StepRunner:
             duration = round(op.duration_s * 1e12)
             return Job(op, "host", duration, {"step": duration})
         if isinstance(op, Copy):
-            component, duration, causes = self._copy_time(op)
-            return Job(op, component, duration, causes)
-        taken = self._other(op)
-        if taken is not None:
-            return taken
+            return self._machine.copy(op)
         kernel = self._lowering.kernel(op, inputs_resident=inputs_resident)
         if flushed_bytes >= SMALLEST_FLUSH_BYTES:
             kernel = replace(kernel, flush_bytes=float(round(flushed_bytes)))
         digest, profile = self._profile_of(kernel)
-        return Job(op, "gpu", profile.duration_ps, profile.causes, kernel, profile, digest)
+        memory_ps = self._machine.memory_ps(profile.dram_read_bytes, profile.dram_write_bytes)
+        return kernel_job(op, kernel, digest, profile, memory_ps)
 
 
 @dataclass(slots=True)
@@ -137,8 +132,13 @@ class _Replay:
         self._jobs = jobs
         self._costs = costs
         self._engine = Engine()
+        self._memory = SharedMemory(self._engine)
         self._spans: list[Span] = []
         self._folded: list[Folded] = []
+        self._elapsed: dict[tuple[int, str], dict[str, int]] = {
+            (number, job.op.id): {} for number, block in enumerate(jobs) for job in block
+        }
+        self._path: dict[str, dict[str, int]] = {}
         self._host_at = 0
         self._host_period = 0
         self._accounts = [[_Account() for _ in block] for block in jobs]
@@ -163,6 +163,7 @@ class _Replay:
             tuple(self._spans),
             tuple(self._folded),
             engine.events,
+            self._elapsed,
         )
 
     def _pass(self) -> Behaviour:
@@ -196,6 +197,7 @@ class _Replay:
         yield self._engine.timeout(duration_ps)
         block, position = len(self._jobs) - 1, len(self._jobs[-1]) - 1
         job = self._jobs[block][position]
+        self._elapse(block, {job.op.id: {"step": duration_ps}}, 1)
         self._spans.append(Span(job.component, job.op.id, block, 0, "step", begin, self._engine.now))
         account = self._accounts[block][position]
         account.wall_ps += duration_ps
@@ -210,14 +212,28 @@ class _Replay:
         for position, job in enumerate(jobs):
             queues.setdefault(job.component, []).append(position)
         launched = self._launch(jobs) if not self._costs.is_graph else None
+        is_shared = len({job.component for job in jobs if job.memory_ps}) > 1
+        turns: dict[int, Turn] = {}
         processes: list[Event] = [
             engine.spawn(
-                self._serve(number, iteration, component, positions, done, launched, lead),
+                self._serve(number, iteration, component, positions, done, turns, launched, lead, is_shared=is_shared),
                 f"{self._step.name}: {component}",
             )
             for component, positions in queues.items()
         ]
         yield engine.all_of(processes)
+        self._path = {jobs[position].op.id: turns[position].causes for position in critical_path(turns)}
+        for first in list(self._path)[:1]:
+            self._elapse(number, {first: lead}, 1)
+        self._elapse(number, self._path, 1)
+
+    def _elapse(self, block: int, path: dict[str, dict[str, int]], times: int) -> None:
+        """Elapsed time of the step, by op and cause."""
+        for op, causes in path.items():
+            spent = self._elapsed[block, op]
+            for cause, ps in causes.items():
+                if ps:
+                    spent[cause] = spent.get(cause, 0) + ps * times
 
     def _launch(self, jobs: list[Job]) -> dict[str, int]:
         """When the host has launched each op of the block: one after the other, without waiting for the GPU."""
@@ -237,44 +253,62 @@ class _Replay:
         component: str,
         positions: list[int],
         done: dict[str, Event],
+        turns: dict[int, Turn],
         launched: dict[str, int] | None,
         lead: dict[str, int],
+        *,
+        is_shared: bool,
     ) -> Behaviour:
-        """A component works through its ops of the block, in order.
+        """A component works through its ops of the block, in order; `is_shared`: others use memory beside it.
 
         A name in `after` that stands later in the block is that of an equal layer before, which is done already.
         """
         engine = self._engine
         since = engine.now - sum(lead.values())
+        before: int | None = None
         places = {job.op.id: position for position, job in enumerate(self._jobs[number])}
         for position in positions:
             job = self._jobs[number][position]
-            causes = dict(lead) if position == positions[0] else {}
+            waits = dict(lead) if before is None else {}
             for name in job.op.after:
                 if places.get(name, position) < position and done[name].callbacks is not None:
                     yield done[name]
+                    before = places[name]
             ready = engine.now
-            waited = ready - since - sum(causes.values())
-            if waited > 0:
-                causes["dependency"] = waited
+            waits["dependency"] = ready - since - sum(waits.values())
+            causes: dict[str, int] = {}
             if launched is not None and launched[job.op.id] > ready:
                 causes["launch"] = launched[job.op.id] - ready
                 yield engine.timeout(launched[job.op.id] - ready)
             gap = self._costs.boundary_ps if component == "gpu" else 0
-            if gap:
-                causes["dependency"] = causes.get("dependency", 0) + gap
-            yield engine.timeout(gap + job.duration_ps)
-            for cause, ps in job.causes.items():
+            for cause, ps in (("dependency", gap), *job.causes.items()):
                 causes[cause] = causes.get(cause, 0) + ps
-            self._note(number, iteration, position, job, since, causes)
-            since = engine.now
+            if is_shared:
+                yield from self._share(job, gap, causes)
+            else:
+                yield engine.timeout(gap + job.duration_ps)
+            turns[position] = Turn(ready, engine.now, causes, before)
+            self._note(number, iteration, position, job, since, _sum(waits, causes))
+            since, before = engine.now, position
             done[job.op.id].succeed()
+
+    def _share(self, job: Job, gap_ps: int, causes: dict[str, int]) -> Behaviour:
+        """The op beside others that use memory; what it takes longer than alone is time that it waited for memory."""
+        engine = self._engine
+        if gap_ps:
+            yield engine.timeout(gap_ps)
+        begin = engine.now
+        yield self._memory.run(job.duration_ps, job.memory_ps)
+        waited = engine.now - begin - job.duration_ps
+        if waited:
+            causes["dram"] = causes.get("dram", 0) + waited
 
     def _fold(self, number: int, marks: list[tuple[int, int]], left: int) -> None:
         """The remaining iterations happen in closed form."""
         (before, first), (now, end) = marks[-2:]
         self._engine.warp((now - before) * left)
         self._host_at += self._host_period * left
+        self._elapse(number, self._path, left)
         self._folded.append(Folded(first, end, left, now - before))
         for account in self._accounts[number]:
             account.add(account.last_wall_ps, account.last_causes or {}, left)
@@ -289,36 +323,46 @@ class _Replay:
         self._accounts[block][position].add(self._engine.now - begin, causes, 1)
 
     def _record(self, block: int, position: int, job: Job) -> OpRecord:
-        account, kernel, profile, op = self._accounts[block][position], job.kernel, job.profile, job.op
-        wall = account.wall_ps / account.count
-        causes = {cause: ps / account.count for cause, ps in (account.causes or {}).items() if ps}
-        shared = (op.id, op.site or op.kind, op.kind, block, account.count, job.component)
-        if kernel is None or profile is None:
-            size = float(op.size_bytes) if isinstance(op, Copy) else 0.0
-            return OpRecord(*shared, "", wall, job.duration_ps, causes, 0.0, "", size, size, 0.0, 0.0, 0.0, 0.0, 0.0)
+        account, op, kernel, profile = self._accounts[block][position], job.op, job.kernel, job.profile
         return OpRecord(
-            *shared,
-            kernel.name,
-            wall,
+            op.id,
+            op.site or op.kind,
+            op.kind,
+            block,
+            account.count,
+            job.component,
+            kernel.name if kernel else "",
+            account.wall_ps / account.count,
             job.duration_ps,
-            causes,
-            profile.flops,
-            kernel.mma,
-            kernel.l2_read_bytes,
-            kernel.written_bytes,
-            profile.l2_read_bytes,
-            profile.l2_write_bytes,
-            profile.dram_read_bytes,
-            profile.dram_write_bytes,
-            profile.tensor_share,
-            kernel.tile,
-            profile.ctas,
-            profile.waves,
-            profile.occupancy,
-            kernel.grid.splits,
-            job.digest,
-            profile.events,
+            {cause: ps / account.count for cause, ps in (account.causes or {}).items() if ps},
+            job.flops,
+            job.unit,
+            job.asked_read_bytes,
+            job.asked_write_bytes,
+            profile.l2_read_bytes if profile else 0.0,
+            profile.l2_write_bytes if profile else 0.0,
+            job.dram_read_bytes,
+            job.dram_write_bytes,
+            profile.tensor_share if profile else 0.0,
+            *_of_kernel(job),
         )
+
+
+def _of_kernel(job: Job) -> tuple[Any, ...]:
+    """The last fields of an op's record: what only a kernel has."""
+    kernel, profile = job.kernel, job.profile
+    if kernel is None or profile is None:
+        return ()
+    grid = (kernel.tile, profile.ctas, profile.waves, profile.occupancy, kernel.grid.splits)
+    return (*grid, job.digest, profile.events)
+
+
+def _sum(waits: dict[str, int], causes: dict[str, int]) -> dict[str, int]:
+    """Causes of an op's whole life: what it waited for first, then its own."""
+    total = {cause: ps for cause, ps in waits.items() if ps}
+    for cause, ps in causes.items():
+        total[cause] = total.get(cause, 0) + ps
+    return total
 
 
 def _is_periodic(marks: list[tuple[int, int]]) -> bool:

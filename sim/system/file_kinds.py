@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
-from sim.component import spec_types
 from sim.errors import InputError, Problem, gather
-from sim.hwspec import load_hardware
+from sim.system.plugins import load_hardware
 from sim.system.scenario import ScenarioFile, read_scenario
 from sim.workload.hf_config import load_model
 from sim.workload.optrace import read_ops
@@ -58,7 +56,7 @@ def _check_scenario(path: Path) -> None:
     name = f"{scenario.runtime.name}{at}{version}"
     changes = {key: str(value) for key, value in scenario.runtime.set.items()}
     _, model, runtime = gather(
-        lambda: load_hardware(scenario.system.hardware, spec_types(), scenario.system.set),
+        lambda: load_hardware(scenario.system.hardware, scenario.system.set),
         lambda: load_model(scenario.model),
         lambda: load_runtime(name, overrides=changes),
     )
@@ -66,7 +64,7 @@ def _check_scenario(path: Path) -> None:
 
 
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "sparksim.hardware/1": ("hardware", partial(load_hardware, spec_types=spec_types())),
+    "sparksim.hardware/1": ("hardware", load_hardware),
     "sparksim.runtime/1": ("runtime", check_runtime),
     "sparksim.ops/1": ("op trace", read_ops),
     "sparksim.quant/1": ("quantisation recipe", lambda path: load_quant(str(path))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from sim.component import COMPONENTS, Component
@@ -11,16 +12,30 @@ from sim.component.gpu import GpuSpec
 from sim.component.grid import SmLimits
 from sim.component.l2 import L2Spec
 from sim.component.memory import MemorySpec
+from sim.component.nic import NicSpec
+from sim.component.nvme import NvmeSpec
 from sim.component.profile import Device
 from sim.component.tlb import TlbSpec
-from sim.component.transfer import Requester, across
+from sim.component.transfer import Hop, Part, Requester
 from sim.engine import Behaviour, Engine
-from sim.errors import Problem, WiringError
+from sim.errors import Problem, WiringError, WorkloadError
 from sim.hwspec import ComponentSpec, HardwareSpec
+from sim.system.job import Job
+from sim.system.plugins import checked_hop, checked_share, code_of, named_failure
 from sim.units import ps_from_seconds
-from sim.workload.op import Copy, Op
+from sim.workload.op import Copy, Custom, Host, Op
 
 SpecT = TypeVar("SpecT", bound=ComponentSpec)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """A transfer that ran alone: how long (ps), what bound it, and the bytes that memory moved for it."""
+
+    duration_ps: int
+    cause: str
+    read_bytes: float
+    write_bytes: float
 
 
 class Machine:
@@ -28,8 +43,8 @@ class Machine:
 
     def __init__(self, hardware: HardwareSpec, types: Mapping[str, type[Component]] = COMPONENTS) -> None:
         self.hardware = hardware
-        kinds = {spec_type.Spec: spec_type for spec_type in types.values()}
-        self.components = {name: kinds[type(spec)](name, spec) for name, spec in hardware.components.items()}
+        self.components = {name: types[hardware.types[name]](name, spec) for name, spec in hardware.components.items()}
+        self._takers = [c for c in self.components.values() if type(c).accepts is not Component.accepts]
         self._neighbours: dict[str, list[str]] = {name: [] for name in self.components}
         for link in hardware.links:
             ends = [str(end).split(".")[0] for end in (link.source, link.target)]
@@ -85,8 +100,8 @@ class Machine:
     def device(self, engine: Engine) -> Device:
         """The device level's view: SMs, and hops from L2 to memory, fresh on `engine`."""
         gpu, l2 = self.gpu, self.l2
-        hops = [hop for name in self._memory_path if (hop := self.components[name].carry(engine)) is not None]
-        l2_hop = self.components[self._name_of(L2Spec)].carry(engine)
+        hops = [hop for name in self._memory_path if (hop := self._hop(name, engine)) is not None]
+        l2_hop = self._hop(self._name_of(L2Spec), engine)
         assert l2_hop is not None
         tlb = next((s for s in self.hardware.components.values() if isinstance(s, TlbSpec)), None)
         limits = SmLimits(gpu.shared_memory_per_sm, gpu.registers_per_sm, gpu.max_threads_per_sm, gpu.max_ctas_per_sm)
@@ -105,45 +120,151 @@ class Machine:
         )
 
     def device_key(self) -> str:
-        """Everything of the spec that the device level reads, as text: the key of kernel profiles."""
+        """Everything that the device level reads of the spec, and the code of components of users: a profile's key."""
         names = [self.gpu_name, self._name_of(L2Spec), *self._memory_path]
         names += [name for name, spec in self.hardware.components.items() if isinstance(spec, TlbSpec)]
-        return repr([(name, self.hardware.components[name]) for name in names])
+        return repr([(name, self.hardware.components[name], code_of(type(self.components[name]))) for name in names])
 
-    def copy(self, op: Copy) -> tuple[str, int, dict[str, int]]:
-        """Run a copy alone: (the component that serves it, ps, causes)."""
-        names = {"cpu": "cpu0"}
-        ends = [names.get(end, end) if end not in self.components else end for end in (op.source, op.target)]
-        way = self.route(ends[0], ends[1]) if ends[0] != ends[1] else self.route(ends[0], "memory")
-        duration, cause = self._move(way, float(op.size_bytes))
-        return f"copy:{op.source}-{op.target}", duration, {cause: duration}
+    def memory_ps(self, read_bytes: float, write_bytes: float) -> int:
+        """How long memory alone is busy with so many bytes, at its sustained rates."""
+        bandwidth, sustained = self.memory.bandwidth, self.memory.sustained
+        return ps_from_seconds(read_bytes / (bandwidth * sustained.read) + write_bytes / (bandwidth * sustained.write))
 
-    def _move(self, way: list[str], n_bytes: float) -> tuple[int, str]:
-        """Bytes across the components of `way` at once: (ps, what bound it)."""
+    def copy(self, op: Copy) -> Job:
+        """A copy. What the drive and the NIC hold lies there; what everybody else holds lies in memory.
+
+        Raises:
+            WiringError: an end is unknown, or nothing leads from one to the other.
+        """
+        source, target = (self._end(end) for end in (op.source, op.target))
+        memory, size = self._name_of(MemorySpec), float(op.size_bytes)
+        is_stored, is_sent = (self._is_outside(end) for end in (source, target))
+        parts: list[tuple[str, str]] = []
+        if is_stored:
+            parts += [(name, "read") for name in self.route(source, memory)[:-1]]
+        if is_sent:
+            parts += [(name, "write") for name in self.route(memory, target)[1:]]
+        if not is_stored and not is_sent:
+            way = self.route(source, target) if source != target else self.route(source, memory)
+            parts += [(name, access) for name in way if name != memory for access in ("read", "write")]
+        read, write = (0.0 if is_stored and not is_sent else size), (0.0 if is_sent and not is_stored else size)
+        parts += [(memory, access) for access, n_bytes in (("read", read), ("write", write)) if n_bytes]
+        moved = self._move([(name, size, access) for name, access in parts])
+        causes = {moved.cause: moved.duration_ps}
+        return self._job(op, f"copy:{op.source}-{op.target}", moved.duration_ps, causes, moved, read, write)
+
+    def _end(self, name: str) -> str:
+        return "cpu0" if name == "cpu" and name not in self.components else name
+
+    def _is_outside(self, name: str) -> bool:
+        return isinstance(self.hardware.components.get(name), NvmeSpec | NicSpec)
+
+    def _move(self, transfers: list[tuple[str, float, str]]) -> _Moved:
+        """Send (component, bytes, access) across at once; when the slowest is through, everything has arrived."""
         engine = Engine()
-        hops = [hop for name in way if (hop := self.components[name].carry(engine)) is not None]
-        if not hops:
-            raise WiringError(Problem(f"nothing on the way {' -> '.join(way)} carries traffic", code="not_linked"))
-        fetch = Requester(engine).fetch(across(hops, n_bytes, "read"), 1, sum(hop.latency_ps for hop in hops))
+        hops = {name: self._hop(name, engine) for name, _, _ in transfers}
+        parts = [Part(hop, n_bytes, access) for name, n_bytes, access in transfers if (hop := hops[name]) is not None]
+        if not parts:
+            names = ", ".join(hops)
+            raise WiringError(Problem(f"nothing among {names} carries traffic", code="not_linked"))
+        latency = sum(hop.latency_ps for hop in hops.values() if hop is not None)
+        fetch = Requester(engine).fetch(parts, 1, latency)
 
         def wait() -> Behaviour:
-            if fetch.arrived_at < 0:
-                fetch.waiter = engine.event()
-                yield fetch.waiter
-            yield engine.timeout(fetch.latency_ps)
+            fetch.waiter = engine.event()  # happens the latency after the last byte
+            yield fetch.waiter
 
-        engine.run(engine.spawn(wait(), "copy"))
-        return engine.now, fetch.cause
+        engine.run(engine.spawn(wait(), "transfer"))
+        memory = hops.get(self._name_of(MemorySpec))
+        moved = memory.moved if memory is not None else {}
+        return _Moved(engine.now, fetch.cause, moved.get("read", 0.0), moved.get("write", 0.0))
 
-    def taker(self, op: Op) -> tuple[str, int, dict[str, int]] | None:
-        """(component, ps, causes) when another component than the GPU accepts `op`; it computes while bytes move."""
-        for name, component in self.components.items():
-            if not component.accepts(op):
-                continue
-            share = component.program(op)
-            compute = ps_from_seconds(share.compute_s)
-            moving, cause = 0, "dram"
-            if share.read_bytes + share.write_bytes:
-                moving, cause = self._move(self.route(name, "memory")[1:], float(share.read_bytes + share.write_bytes))
-            return name, max(compute, moving), {"tensor": compute} if compute >= moving else {cause: moving}
+    def _hop(self, name: str, engine: Engine) -> Hop | None:
+        component = self.components[name]
+        with named_failure(component, "carry"):
+            return checked_hop(component, component.carry(engine))
+
+    def taker(self, op: Op) -> str | None:
+        """Name of the component beside the GPU that accepts `op`, which is neither a copy nor host work.
+
+        A custom op may say which component it is for.
+
+        Raises:
+            WorkloadError: the component that the op is for is not there, or does not accept it.
+        """
+        wanted = op.component if isinstance(op, Custom) else None
+        if wanted == self.gpu_name or isinstance(op, Copy | Host):
+            return None
+        for component in self._takers:
+            if wanted in (None, component.name):
+                with named_failure(component, f"accepts({op.id!r})"):
+                    if component.accepts(op):
+                        return component.name
+        if wanted is not None:
+            why = "does not take it" if wanted in self.components else "is not there"
+            hint = f"{self.hardware.name} has: {', '.join(self.components)}"
+            message = f"is to run on component {wanted[:40]!r}, which {why}"
+            raise WorkloadError(Problem(message, code="no_component", path=op.id, hint=hint))
         return None
+
+    def compute(self, name: str, op: Op, write_back_bytes: float = 0.0) -> Job:
+        """An op on another component than the GPU: it computes while its bytes move between memory and it.
+
+        `write_back_bytes`: what its inputs have dirty in L2, written to memory for it.
+
+        Raises:
+            PluginError: the component's program fails or says something that cannot be.
+            WiringError: no links lead from it to memory.
+        """
+        component = self.components[name]
+        with named_failure(component, f"program({op.id!r})"):
+            share = checked_share(component, op, component.program(op))
+        read, write = float(share.read_bytes), share.write_bytes + write_back_bytes
+        compute, moved = ps_from_seconds(share.compute_s), _Moved(0, "dram", 0.0, 0.0)
+        if read + write:
+            way = self.route(name, self._name_of(MemorySpec))
+            both = (("read", read), ("write", write))
+            moved = self._move([(hop, n_bytes, access) for hop in way for access, n_bytes in both if n_bytes])
+        cause = "cuda" if share.is_vector else "tensor"
+        causes = {cause: compute} if compute >= moved.duration_ps else {moved.cause: moved.duration_ps}
+        start = ps_from_seconds(share.start_s)
+        if start:
+            causes["dependency"] = start
+        duration = start + max(compute, moved.duration_ps)
+        unit = f"{name}.{share.unit}" if share.unit else ""
+        return self._job(op, name, duration, causes, moved, read, write, flops=share.flops, unit=unit)
+
+    def _job(
+        self,
+        op: Op,
+        component: str,
+        duration_ps: int,
+        causes: dict[str, int],
+        moved: _Moved,
+        read: float,
+        write: float,
+        *,
+        flops: float = 0.0,
+        unit: str = "",
+    ) -> Job:
+        return Job(
+            op,
+            component,
+            duration_ps,
+            {cause: ps for cause, ps in causes.items() if ps},
+            flops=flops,
+            unit=unit,
+            asked_read_bytes=read,
+            asked_write_bytes=write,
+            dram_read_bytes=moved.read_bytes,
+            dram_write_bytes=moved.write_bytes,
+            memory_ps=min(duration_ps, self.memory_ps(moved.read_bytes, moved.write_bytes)),
+        )
+
+    def peaks(self) -> dict[str, float]:
+        """Peak rate by unit, FLOP/s: the GPU's by their names, other components' as COMPONENT.UNIT."""
+        found = dict(self.gpu.peak)
+        for name, component in self.components.items():
+            with named_failure(component, "peak"):
+                found |= {f"{name}.{unit}": float(rate) for unit, rate in component.peak.items()}
+        return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,20 +18,18 @@ from sim.result.laws import check_laws
 from sim.result.run_result import RunResult
 from sim.result.trace import Trace
 from sim.system.arguments import Changes, RunArguments
-from sim.system.execute import Job, LaunchCosts, StepRunner
+from sim.system.execute import LaunchCosts, StepRunner
 from sim.system.machine import Machine
 from sim.system.memory_check import memory_use
 from sim.system.profiles import ProfileStore, default_cache_folder
 from sim.units import ps_from_seconds
 from sim.workload.graph import Workload
-from sim.workload.hf_config import load_model
 from sim.workload.lower import Request, lower, prefill_passes
 from sim.workload.model import ModelSpec
-from sim.workload.op import Custom, Op
 from sim.workload.optrace import read_ops
 from sim.workload.quant import QuantRecipe, formats, load_quant, resolve_quant
 from sim.workload.runtime import RuntimeSpec
-from sim.workload.runtime_file import LoadedRuntime, load_runtime
+from sim.workload.runtime_file import LoadedRuntime
 
 Types = Mapping[str, type[Component]]
 Folders = Sequence[str | Path]
@@ -53,13 +52,13 @@ def load_inputs(arguments: RunArguments, changes: Changes, search_dirs: Folders)
     Raises:
         InputError: every problem of all of them.
     """
-    asked, file, ref = arguments.runtime, arguments.file, arguments.model
+    file = arguments.file
     if file is not None and changes.model:
         raise InputError([Problem("an op trace has no model", "usage", path=f"model.{key}") for key in changes.model])
     return Inputs(
         *gather(
-            lambda: load_runtime(asked, overrides=changes.runtime, search_dirs=search_dirs) if asked else None,
-            lambda: load_model(ref, search_dirs=search_dirs, overrides=changes.model) if ref else None,
+            lambda: arguments.load_runtime(changes.runtime, search_dirs) if arguments.runtime else None,
+            lambda: arguments.load_model(changes.model, search_dirs) if arguments.model else None,
             lambda: read_ops(Path(file)) if file else None,
         )
     )
@@ -95,10 +94,19 @@ def predict(
         formats()[kv_dtype],
         lambda: _smaller(model, runtime, quant, search_dirs),
     )
-    workload = lower(model, quant, runtime, request, kv_dtype)
     if not memory.fits:
-        return RunResult(identity, memory, None, workload, hardware)
-    trace = execute(workload, Machine(hardware, types), runtime, cache, is_full=arguments.is_full, progress=progress)
+        return RunResult(identity, memory, None, lower(model, quant, runtime, request, kv_dtype), hardware)
+    key = None
+    if cache != "off":
+        folder = str(cache or default_cache_folder())
+        key = (hardware.digest, *types.items(), model, quant, runtime.model_dump_json(), request, kv_dtype, folder)
+
+    def simulate() -> tuple[Workload, Trace]:
+        workload = lower(model, quant, runtime, request, kv_dtype)
+        machine = Machine(hardware, types)
+        return workload, execute(workload, machine, runtime, cache, is_full=arguments.is_full, progress=progress)
+
+    workload, trace = _RECENT.get((key, arguments.is_full), simulate) if key else simulate()
     ends = (
         tuple((one.sequences, one.query, one.context, one.outputs) for one in prefill_passes(runtime, request))
         if request.prompt
@@ -144,9 +152,7 @@ def execute(
         lowering,
         lambda kernel: watched.profile(_runnable(machine, kernel)),
         lambda phase, tokens: launch_costs(machine, runtime, phase, tokens),
-        float(machine.l2.capacity),
-        machine.copy,
-        lambda op: _job(machine, op),
+        machine,
     )
     steps, stepped_before = [], store.stepped
     for phase in workload.phases:
@@ -179,6 +185,23 @@ class _Watched:
         return self._store.profile(kernel)
 
 
+class _Recent:
+    """The last few predictions of this process, by everything that they depend on: asked again, the same answer."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: OrderedDict[Hashable, tuple[Workload, Trace]] = OrderedDict()
+
+    def get(self, key: Hashable, simulate: Callable[[], tuple[Workload, Trace]]) -> tuple[Workload, Trace]:
+        """The workload and trace under `key`, simulated where they are not known."""
+        found = self._known.pop(key, None) or simulate()
+        self._known[key] = found
+        if len(self._known) > self._most:
+            self._known.popitem(last=False)
+        return found
+
+
+_RECENT = _Recent(16)
 _STORES: dict[tuple[str, str, bool], ProfileStore] = {}
 
 
@@ -219,20 +242,6 @@ def _runnable(machine: Machine, kernel: Kernel) -> Kernel:
             hint = f"flop_per_clock_per_sm lists {', '.join(units)}"
             raise WorkloadError(Problem(message, code="unknown_unit", hint=hint))
     return kernel
-
-
-def _job(machine: Machine, op: Op) -> Job | None:
-    taken = machine.taker(op)
-    if taken is not None:
-        return Job(op, *taken)
-    wanted = op.component if isinstance(op, Custom) else None
-    if wanted not in (None, machine.gpu_name):
-        known = wanted in machine.components
-        why = "does not take it" if known else "is not there"
-        hint = None if known else f"components: {', '.join(machine.components)}"
-        message = f"is to run on component {str(wanted)[:40]!r}, which {why}"
-        raise WorkloadError(Problem(message, code="no_component", path=op.id, hint=hint))
-    return None
 
 
 def _kv_dtype(name: str, runtime: RuntimeSpec) -> str:
@@ -292,11 +301,11 @@ def _identity(
         context_depth=arguments.depth if model else None,
         output_tokens=arguments.output if model else None,
         clock_hz=machine.gpu.clock,
-        overrides=dict(changes.given),
+        overrides={path: str(value) for path, value in hardware.overrides.items()} | changes.given,
         warnings=(*hardware.warnings, *loaded.warnings, *(model.warnings if model else ()), *_beyond(model, arguments)),
         peak_bytes_per_s=machine.memory.bandwidth,
         sustained_bytes_per_s=machine.memory.bandwidth * machine.memory.sustained.read,
-        peak_flops=machine.gpu.peak,
+        peak_flops=machine.peaks(),
         seed=arguments.seed,
         l2_bytes_per_s=machine.l2.bandwidth,
     )

@@ -29,8 +29,13 @@ class Residency:
         self._held: OrderedDict[str, tuple[float, bool]] = OrderedDict()
         self._bytes = 0.0
 
-    def visit(self, op_id: str, after: tuple[str, ...], traffic: Traffic) -> Found:
-        """Account for one op: its inputs are read, its stream passes through, its output is written."""
+    def visit(self, op_id: str, after: tuple[str, ...], traffic: Traffic | None) -> Found:
+        """Account for one op: its inputs are read, its stream passes through, its output is written.
+
+        `traffic` None: another component than the GPU runs it, past L2.
+        """
+        if traffic is None:
+            return self._bypass(op_id, after)
         resident = bool(after) and all(name in self._held for name in after)
         for name in after:
             if name in self._held:
@@ -41,6 +46,21 @@ class Residency:
         if traffic.output_bytes:
             flushed += self._hold(op_id, traffic.output_bytes, is_dirty=True)
         return Found(resident, flushed)
+
+    def _bypass(self, op_id: str, after: tuple[str, ...]) -> Found:
+        """An op of a component beside the GPU reads and writes memory, not L2.
+
+        What its inputs have dirty in L2 is written back first; its output takes the place of an older copy in L2.
+        """
+        flushed = 0.0
+        for name in after:
+            if name in self._held:
+                size, is_dirty = self._held[name]
+                flushed += size if is_dirty else 0.0
+                self._held[name] = (size, False)
+        if op_id in self._held:
+            self._bytes -= self._held.pop(op_id)[0]
+        return Found(inputs_resident=False, flushed_bytes=flushed)
 
     def _hold(self, name: str, size: float, *, is_dirty: bool) -> float:
         """Bring a tensor in; the dirty bytes that had to go to memory for it."""

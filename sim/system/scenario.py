@@ -216,4 +216,6 @@ def _refuse_beside_trace(flags: Mapping[str, Any]) -> None:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else str(getattr(value, "name", value))
+    """A flag's value as text; a loaded object by its name."""
+    spec = getattr(value, "spec", value)  # of a loaded runtime
+    return str(value) if isinstance(value, str | Path | int) else str(getattr(spec, "name", value))

@@ -123,13 +123,13 @@ def formats() -> dict[str, Format]:
     return {name: Format(name, entry.block, entry.bytes) for name, entry in entries.items()}
 
 
-def load_quant(name: str, search_dirs: Sequence[str | Path] = ()) -> QuantRecipe:
+def load_quant(name: str | Path, search_dirs: Sequence[str | Path] = ()) -> QuantRecipe:
     """The recipe of that name (or path).
 
     Raises:
         SpecError: its file is wrong. InputError: there is none.
     """
-    path = find("quants", name, search_dirs)
+    path = find("quants", str(name), search_dirs)
     try:
         stat = path.stat()
         stamp = stat.st_mtime_ns, stat.st_size
@@ -164,7 +164,7 @@ def _unknown_names(document: Document, file: RecipeFile) -> Iterator[Problem]:
 
 
 def resolve_quant(
-    model: ModelSpec, name: str | None, runtime: str, search_dirs: Sequence[str | Path] = ()
+    model: ModelSpec, name: str | Path | QuantRecipe | None, runtime: str, search_dirs: Sequence[str | Path] = ()
 ) -> QuantRecipe:
     """The recipe to run `model` with: what the checkpoint says, or `name` where that does not contradict it.
 
@@ -174,8 +174,8 @@ def resolve_quant(
     said = model.quantization.recipe if model.quantization else model.dtype
     if name is None:
         recipe = load_quant(said, search_dirs)
-        return _converted(recipe, search_dirs) if runtime == GGUF_FAMILY else recipe
-    recipe = load_quant(name, search_dirs)
+        return _converted(recipe, search_dirs) if runtime == GGUF_FAMILY and not recipe.runtimes else recipe
+    recipe = name if isinstance(name, QuantRecipe) else load_quant(name, search_dirs)
     if recipe.runtimes and runtime not in recipe.runtimes:
         raise InputError(
             Problem(
@@ -192,7 +192,7 @@ def resolve_quant(
             hint="leave --quant out, or take another checkpoint",
         )
         raise InputError(problem)
-    return _converted(recipe, search_dirs) if runtime == GGUF_FAMILY else recipe
+    return _converted(recipe, search_dirs) if runtime == GGUF_FAMILY and not recipe.runtimes else recipe
 
 
 def _converted(recipe: QuantRecipe, search_dirs: Sequence[str | Path]) -> QuantRecipe:

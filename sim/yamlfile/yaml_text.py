@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,6 +28,7 @@ from sim.yamlfile.document import (
     refuse,
 )
 
+_MOST_KEPT_BYTES = 256 * 1024
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DIRECTIVE = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9])%")
 _NUMBER = re.compile(
@@ -41,7 +43,14 @@ def load_yaml(path: str | Path) -> Document:
     Raises:
         SpecError: unreadable, not YAML, over a limit; names the line.
     """
-    return load_yaml_text(read_bytes(path), str(path))
+    content = read_bytes(path)
+    return _load(content, str(path)) if len(content) <= _MOST_KEPT_BYTES else load_yaml_text(content, str(path))
+
+
+@lru_cache(maxsize=64)
+def _load(content: bytes, file: str) -> Document:
+    """What a file holds, remembered by its very content: runs of one process read the same few files."""
+    return load_yaml_text(content, file)
 
 
 def load_yaml_text(text: str | bytes, file: str = "<text>") -> Document:

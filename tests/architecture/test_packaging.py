@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,15 +52,46 @@ def test_sdist_holds_what_the_wheel_is_built_from(root: Path, tmp_path: Path) ->
     assert {"LICENSE", "Makefile", "README.md", "pyproject.toml", "sim/__init__.py", "tests/conftest.py"} <= names
 
 
-def test_installed_wheel_answers_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    """The third-party packages are this environment's; `sim` is the wheel's, unpacked."""
-    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
-    environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+OFFLINE = """
+import socket
 
-    def python(*arguments: str) -> str:
+def refuse(*arguments, **settings):
+    raise OSError("no network in this test")
+
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+"""
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Runs Python outside the checkout and without the network; `sim` is the wheel's, the rest this environment's."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    zipfile.ZipFile(wheel).extractall(folder / "installed")
+    (folder / "installed/sitecustomize.py").write_text(OFFLINE)
+    environment = os.environ | {"PYTHONPATH": str(folder / "installed")}
+
+    def run(*arguments: str) -> str:
         command = [sys.executable, *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert Path(python("-c", "import sim; print(sim.__file__)").strip()) == tmp_path / "installed/sim/__init__.py"
+    return run
+
+
+def test_installed_wheel_answers_without_the_checkout(python: Callable[..., str]) -> None:
+    where = Path(python("-c", "import sim; print(sim.__file__)").strip())
+    assert where.parts[-3:] == ("installed", "sim", "__init__.py")
     assert "gpt-oss-20b" in python("-m", "sim", "list", "models", "--json")
+
+
+@pytest.mark.parametrize("name", ["01_predict", "03_own_accelerator"])
+def test_examples_run_from_the_installed_wheel(
+    name: str, root: Path, python: Callable[..., str], tmp_path: Path
+) -> None:
+    """The same words and numbers as from the checkout (whose output tests/examples holds to what is printed there)."""
+    shutil.copytree(root / "examples", tmp_path / "examples")
+    there = python(str(tmp_path / "examples" / f"{name}.py"))
+    command, environment = [sys.executable, root / "examples" / f"{name}.py"], os.environ | {"PYTHONPATH": str(root)}
+    here = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout
+    assert there == here

@@ -81,7 +81,7 @@ def test_1_shows_the_traceback_only_when_asked(
         (["--modle"], "unrecognized arguments: --modle; did you mean --model?"),
         (["--bat=2"], "unrecognized arguments: --bat=2; did you mean --batch?"),
         (["--spec-dir", "nowhere"], "--spec-dir: there is no folder 'nowhere'"),
-        (["--plugin", "nowhere.py"], "nowhere.py: cannot be read: No such file or directory"),
+        (["--plugin", "nowhere.py"], "nowhere.py: no such file; --plugin takes a FILE.py"),
         (["--full", "--folded"], "argument --folded: not allowed with argument --full"),
     ],
 )
@@ -110,7 +110,7 @@ def test_2_a_plug_in_that_fails_is_named_with_its_line(tmp_path: Path, capsys: p
     for text, message in (("\nimport nothing_of_that_name\n", "ModuleNotFoundError"), ("\nx = = 1\n", "SyntaxError")):
         plugin.write_text(text)
         assert main([*QUICK, "--plugin", str(plugin)]) == 2
-        assert f"{plugin}:2: this plug-in fails: {message}: " in capsys.readouterr().err
+        assert f"{plugin}:2: plugin mine.py fails: {message}: " in capsys.readouterr().err
 
 
 def test_3_does_not_fit_by_how_much_and_what_would(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,175 @@
+"""Does every example run from anywhere, print what it says it prints, and keep the property it shows?
+
+Predicted numbers move while kernels are tuned: a number of its own may be off by `TOLERANCE`, everything else (words,
+units, order of lines, numbers within names such as qwen3-8b) must be the same. The properties hold all the same.
+
+An example that changed: `python examples/NAME.py > examples/NAME.out`, then read the difference.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import sim
+from sim.system.plugins import load_plugin
+from sim.workload.op import OP_KINDS
+from sim.workload.quant import weights_bytes
+
+TOLERANCE = 0.25
+EXAMPLES = sorted(path.stem for path in (Path(__file__).parents[2] / "examples").glob("*.py"))
+NUMBER = re.compile(r"(?<![\w.-])\d+(?:\.\d+)?(?![\w-]|\.\d)")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What an example printed, and the folder that it was given and started in."""
+
+    text: str
+    folder: Path
+
+    def numbers(self, pattern: str) -> list[float]:
+        """The first group of every match, as a number."""
+        return [float(match[1]) for match in re.finditer(pattern, self.text)]
+
+
+def run(name: str, root: Path, folder: Path) -> Ran:
+    """Run an example in a process of its own, started in an empty folder."""
+    command = [sys.executable, "-W", "error", str(root / "examples" / f"{name}.py"), str(folder / "drawn")]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return Ran(done.stdout, folder)
+
+
+def differences(expected: str, printed: str) -> list[str]:
+    """Lines that differ in more than numbers within the tolerance."""
+    found = []
+    for want, got in zip(expected.splitlines(), printed.splitlines(), strict=False):
+        wanted, numbers = NUMBER.findall(want), NUMBER.findall(got)
+        words = [" ".join(NUMBER.sub("#", line).split()) for line in (want, got)]
+        close = all(abs(float(a) - float(b)) <= TOLERANCE * float(a) for a, b in zip(wanted, numbers, strict=False))
+        if words[0] != words[1] or not close:
+            found.append(f"expected {want!r}, printed {got!r}")
+    lines = [len(text.splitlines()) for text in (expected, printed)]
+    return found if lines[0] == lines[1] else [*found, f"expected {lines[0]} lines, printed {lines[1]}"]
+
+
+def test_there_are_five_examples_each_with_its_question_and_its_output(root: Path) -> None:
+    assert [name[:2] for name in EXAMPLES] == ["01", "02", "03", "04", "05"]
+    for name in EXAMPLES:
+        text = (root / "examples" / f"{name}.py").read_text(encoding="utf-8")
+        assert "?" in text.split('"""')[1].split("\n")[0], name
+        assert (root / "examples" / f"{name}.out").exists()
+
+
+@pytest.mark.parametrize(
+    ("printed", "differs"),
+    [
+        ("a-8b: 10.0 tok/s\n", False),
+        ("a-8b:  12.4 tok/s\n", False),
+        ("a-8b: 12.6 tok/s\n", True),
+        ("a-8b: 7.4 tok/s\n", True),
+        ("a-9b: 10.0 tok/s\n", True),
+        ("a-8b: 10.0 GB/s\n", True),
+        ("a-8b: nan tok/s\n", True),
+        ("a-8b: 10.0 tok/s\nmore\n", True),
+    ],
+)
+def test_comparison_tells_numbers_from_names(printed: str, differs: bool) -> None:
+    assert bool(differences("a-8b: 10.0 tok/s\n", printed)) is differs
+
+
+def prediction_keeps_below_sustained_memory_and_its_figures_agree(ran: Ran) -> None:
+    """The first token comes after the prompt at the prompt's rate; 86.1 % of 273.06 GB/s is what reads are given."""
+    (rate,), (ttft,) = ran.numbers(r"prompt: (\S+) tok"), ran.numbers(r"after (\S+) s")
+    assert ttft == pytest.approx(2048 / rate, abs=0.006)
+    (moved,) = ran.numbers(r"moves (\S+) GB/s")
+    assert 0 < moved <= 0.861 * 273.06 + 0.5
+
+
+def decode_rises_with_bandwidth_until_the_link_binds(ran: Ran) -> None:
+    """At 86.1 % of the peak, reads pass the link's 300 GB/s above 348 GB/s: from 400 on nothing changes any more."""
+    bandwidths, rates = ran.numbers(r"(\d+) GB/s:"), ran.numbers(r": (\S+) tok/s")
+    bounds = re.findall(r"bound by (\w+)", ran.text)
+    assert bandwidths == [100, 200, 300, 400, 500, 600]
+    assert rates[0] < rates[1] < rates[2] < rates[3]
+    assert rates[3:] == pytest.approx([rates[3]] * 3, rel=0.01)
+    assert bounds == ["memory"] * 3 + ["link"] * 3
+    from matplotlib.image import imread
+
+    picture = imread(ran.folder / "drawn" / "decode_by_bandwidth.png")
+    assert picture.shape[0] > 400
+    assert picture[..., :3].std() > 0.05  # something is drawn on it
+
+
+def accelerator_takes_its_share_and_the_memory_traffic_stays(ran: Ran) -> None:
+    """Weights of 8 GB are read by one or the other in each of 8 passes: the sum is the plain machine's within 10 %."""
+    plain, gpu, npu = ran.numbers(r"moves (\d+) GB")
+    assert plain > 8 * 8
+    assert npu > 5 * gpu
+    assert gpu + npu == pytest.approx(plain, rel=0.1)
+
+
+def test_accelerator_gets_the_embedding_and_the_int8_products(root: Path) -> None:
+    """FLOPs are 2 m n k wherever they are done; a decode step reads all weights but the table of embeddings."""
+    load_plugin(root / "examples/03_own_accelerator.py")
+    given = {"model": "qwen3-8b", "quant": "q8_0", "runtime": "llama.cpp", "prompt": 0, "output": 1}
+    machines = ("dgx-spark", root / "examples/dgx-spark-npu.yaml")
+    plain, with_npu = (sim.run(**given, hardware=machine).trace.steps[0] for machine in machines)
+    gemms = {op.id: op for block in sim.run(**given).workload.phases[0].steps[0].blocks for op in block.ops}
+    for step, component in ((plain, "gpu"), (with_npu, "npu")):
+        mine = [op for op in step.ops if op.kind == "gemm"]
+        assert [op.flops for op in mine] == [2 * g.m * g.n * g.k for g in (gemms[op.op] for op in mine)]
+        assert {op.component for op in mine} == {component}
+    npu = [op for op in with_npu.ops if op.component == "npu"]
+    assert {op.site for op in npu if op.kind != "gemm"} == {"embed"}
+    model = sim.load_model("qwen3-8b")
+    weights = weights_bytes(model, sim.load_quant("q8_0")) - model.vocab_size * model.hidden_size * 34 / 32
+    assert sum(op.dram_read_bytes * op.repeat for op in npu) == pytest.approx(weights, rel=0.01)
+
+
+def replay_is_exact_and_every_kind_of_op_is_there(ran: Ran) -> None:
+    """The copy: 2 MiB read and written by a CPU cluster that moves 100 GB/s both ways together, and latencies."""
+    assert "the same spans: True" in ran.text
+    assert set(OP_KINDS) <= set(ran.text.split())
+    (spent,) = ran.numbers(r"h2d\s+copy\s+copy:cpu-gpu\s+(\S+) us")
+    assert 2 * 2 * 2**20 / 100e9 * 1e6 <= spent + 0.05 < 2 * 2 * 2**20 / 100e9 * 1e6 + 1.0
+
+
+def forty_models_slow_down_with_bytes_and_with_experts(ran: Ran) -> None:
+    """More bytes, or more experts per token, of one model: fewer tokens per second."""
+    rows = [line.split() for line in ran.text.splitlines()[1:-1]]
+    assert len(rows) == 40
+    weights = [float(row[-3]) for row in rows]
+    assert weights == sorted(weights)
+    assert all((row[-2] == "False") == (row[-1] == "NaN") for row in rows)
+    by_model: dict[str, list[float]] = {}
+    for row in rows:
+        if row[-1] != "NaN":
+            by_model.setdefault(row[0], []).append(float(row[-1]))
+    assert len(by_model) == 12
+    assert [model for model, rates in by_model.items() if rates != sorted(rates, reverse=True)] == []
+
+
+PROPERTIES = {
+    "01_predict": prediction_keeps_below_sustained_memory_and_its_figures_agree,
+    "02_change_a_number": decode_rises_with_bandwidth_until_the_link_binds,
+    "03_own_accelerator": accelerator_takes_its_share_and_the_memory_traffic_stays,
+    "04_replay_op_trace": replay_is_exact_and_every_kind_of_op_is_there,
+    "05_forty_models": forty_models_slow_down_with_bytes_and_with_experts,
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example_prints_what_stands_beside_it_and_keeps_its_property(name: str, root: Path, tmp_path: Path) -> None:
+    """One test for both, so that each example runs once."""
+    ran = run(name, root, tmp_path)
+    assert differences((root / "examples" / f"{name}.out").read_text(encoding="utf-8"), ran.text) == []
+    PROPERTIES[name](ran)
