@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sim.component import COMPONENTS
+from sim.errors import gather
 from sim.hwspec import HardwareSpec
 from sim.result.run_result import RunResult
 from sim.system import catalogue, plugins
-from sim.system.arguments import RunArguments, split_overrides
-from sim.system.prediction import predict, replay
+from sim.system.prediction import load_inputs, predict, replay
+from sim.system.scenario import asked
 from sim.workload.model import ModelSpec
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime_file import LoadedRuntime
@@ -22,13 +23,13 @@ def run(
     *,
     model: str | Path | ModelSpec | None = None,
     runtime: str | Path | LoadedRuntime | None = None,
-    hardware: str | Path | HardwareSpec = "dgx-spark",
+    hardware: str | Path | HardwareSpec | None = None,
     quant: str | Path | QuantRecipe | None = None,
     kv_dtype: str | None = None,
-    batch: int = 1,
-    prompt: int = 2048,
-    depth: int = 0,
-    output: int = 128,
+    batch: int | None = None,
+    prompt: int | None = None,
+    depth: int | None = None,
+    output: int | None = None,
     set: Overrides = (),
     spec_dirs: Sequence[str | Path] = (),
     cache: str | Path | None = None,
@@ -39,11 +40,13 @@ def run(
 ) -> RunResult:
     """Predict one run: `batch` sequences with `depth` tokens cached each process `prompt` tokens and generate `output`.
 
-    Model, runtime, hardware and quantisation are each a name, a path or a loaded object. `file`: an op trace
-    (`sparksim.ops/1`) to replay instead of a model. `set`: overrides, "PATH=VALUE" texts or a mapping (`gpu.sms`,
-    `memory.bandwidth`, `runtime.ubatch_tokens`, `model.num_hidden_layers`). `cache`: folder of the kernel profile
-    cache, "off" for none. `is_full`: every CTA and K-step is simulated instead of folded. `progress` is told what is
-    being done. Seconds and bytes. A model that does not fit gives a result with `fits` false and no rates.
+    Model, runtime, hardware and quantisation are each a name, a path or a loaded object. `file`: a scenario of kind
+    run, which the other arguments override, or an op trace (`sparksim.ops/1`) to replay instead of a model. What
+    neither says: hardware dgx-spark, batch 1, prompt 2048, depth 0, output 128; quant as the checkpoint says, kv_dtype
+    as the runtime does. `set`: overrides, "PATH=VALUE" texts or a mapping (`gpu.sms`, `memory.bandwidth`,
+    `runtime.ubatch_tokens`, `model.num_hidden_layers`). `cache`: folder of the kernel profile cache, "off" for none.
+    `is_full`: every CTA and K-step is simulated instead of folded. `progress` is told what is done. Seconds and bytes.
+    A model that does not fit gives a result with `fits` false and no rates.
 
     >>> import sim
     >>> result = sim.run(model="qwen3-0.6b", runtime="llama.cpp", prompt=0, output=2)
@@ -53,15 +56,19 @@ def run(
     Raises:
         InputError: something given cannot be used; `.problems` holds everything that is wrong.
     """
-    arguments = RunArguments(
-        model, runtime, quant, kv_dtype, batch, prompt, depth, output, seed, str(file) if file else None, is_full
+    given: dict[str, object] = {"model": model, "runtime": runtime, "hardware": hardware, "quant": quant}
+    given |= {"kv_dtype": kv_dtype, "batch": batch, "prompt": prompt, "depth": depth, "output": output}
+    given |= {"seed": seed, "is_full": is_full}
+    plan = asked(given, set, file, spec_dirs)
+    *_, machine, loaded = gather(
+        plan.arguments.check,
+        plan.changes.check,
+        lambda: load_hardware(plan.hardware, overrides=plan.changes.hardware, search_dirs=spec_dirs),
+        lambda: load_inputs(plan.arguments, plan.changes, spec_dirs),
     )
-    arguments.check()
-    changes = split_overrides(set)
-    machine = load_hardware(hardware, overrides=changes.hardware, search_dirs=spec_dirs)
-    if file is not None:
-        return replay(arguments, machine, changes, spec_dirs, cache, COMPONENTS, progress)
-    return predict(arguments, machine, changes, spec_dirs, cache, COMPONENTS, progress)
+    if plan.arguments.file is not None:
+        return replay(plan.arguments, machine, loaded, plan.changes, cache, COMPONENTS, progress)
+    return predict(plan.arguments, machine, loaded, plan.changes, spec_dirs, cache, COMPONENTS, progress)
 
 
 def load_hardware(

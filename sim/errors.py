@@ -6,9 +6,9 @@ pickling and SimPy's re-raising (`type(exc)(*exc.args)`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +89,22 @@ class DeadlockError(SimError):
     """Nothing can happen any more, but somebody still waits."""
 
     exit_code = 4
+
+
+def gather(*steps: Callable[[], Any]) -> list[Any]:
+    """What each step returns, in order; every step is tried, so that the user sees all problems at once.
+
+    Raises:
+        InputError: the error of the one step that failed, or one with the problems of all that did.
+    """
+    values, errors = [], []
+    for step in steps:
+        try:
+            values.append(step())
+        except InputError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise InputError(dict.fromkeys(problem for error in errors for problem in error.problems))
+    return values

@@ -29,6 +29,9 @@ FOLDERS: dict[str, str] = {
 }
 """The folder of each kind of file, within every place that is searched."""
 
+_NOT_CARDS = {"quants": frozenset({"formats"})}
+"""Files of a folder that are about the others."""
+
 _SUFFIXES = (".yaml", ".yml", ".json", ".jsonl", ".gguf")
 _CARDS = (".yaml", ".yml")
 _DATA = (".json", ".jsonl", ".csv")
@@ -50,9 +53,21 @@ def normalize(name: str) -> str:
 
 
 def search_path(search_dirs: Sequence[str | Path] = ()) -> list[Path]:
-    """The folders that are searched, first one first."""
+    """The folders that are searched, first one first.
+
+    Raises:
+        InputError: one of them is not there: a typing error would otherwise go unseen.
+    """
     listed = [part for part in os.environ.get("SPARKSIM_PATH", "").split(os.pathsep) if part]
-    return [*map(Path, search_dirs), *map(Path, listed), shipped_data()]
+    given = [("--spec-dir", str(folder)) for folder in search_dirs] + [("SPARKSIM_PATH", part) for part in listed]
+    wrong = [
+        Problem(f"there is no folder '{folder[:200]}'", "no_such_folder", path=origin)
+        for origin, folder in given
+        if not os.path.isdir(folder)  # noqa: PTH112 - Path() may refuse the text
+    ]
+    if wrong:
+        raise InputError(wrong)
+    return [*(Path(folder) for _, folder in given), shipped_data()]
 
 
 def shipped_data() -> Path:
@@ -72,7 +87,7 @@ def find(kind: str, name: str, search_dirs: Sequence[str | Path] = ()) -> Path:
     """
     if is_path(name):
         try:
-            if Path(name).exists():
+            if Path(name).exists() or Path(name).is_symlink():  # a link to nowhere is told by who reads it
                 return Path(name)
         except (OSError, ValueError):
             pass
@@ -115,6 +130,7 @@ def _aliases_of(path: Path, _changed: int) -> tuple[str, ...]:
 
 def _cards(kind: str, roots: Sequence[Path]) -> Iterator[tuple[str, Path]]:
     """(name, file) of a kind, in the order in which they are searched; cards before plain data."""
+    skipped = _NOT_CARDS.get(kind, frozenset())
     for root in roots:
         folder = root / FOLDERS[kind]
         try:
@@ -123,8 +139,9 @@ def _cards(kind: str, roots: Sequence[Path]) -> Iterator[tuple[str, Path]]:
             continue
         for suffixes in (_CARDS, _DATA):
             for path in files:
-                if path.suffix in suffixes and not path.stem.endswith("hf_quant_config"):
-                    yield path.stem.removesuffix("_config"), path
+                stem = path.stem.removesuffix("_config")
+                if path.suffix in suffixes and not path.stem.endswith("hf_quant_config") and stem not in skipped:
+                    yield stem, path
 
 
 def _not_found(kind: str, name: str, roots: Sequence[Path]) -> Problem:

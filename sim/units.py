@@ -92,8 +92,10 @@ def _parse_text(text: str, unit: str) -> float:
         raise _refusal(f'"{text[:_LONGEST]}" is not {_due(unit)}')
     number, found = float(shape[1]), shape[2]
     if found and found not in _UNSCALED:
-        quantity = _reader()(f"{shape[1]} {found}", binary=True)
-        number, found = float(quantity.real), str(quantity.units)
+        has_exponent = "e" in shape[1].lower()  # which the library does not read beside a scale factor
+        quantity = _reader()(f"{1 if has_exponent else shape[1]} {found}", binary=True)
+        number = number * float(quantity.real) if has_exponent else float(quantity.real)
+        found = str(quantity.units) or found
     _finite(number, text.strip())
     if found == unit == "%":
         return number / 100
@@ -150,7 +152,8 @@ def format_quantity(value: float, unit: str, digits: int | None = 4) -> str:
         scaled = _scaled(value, unit)
     if digits is None:
         texts = [text for number, suffix in scaled if parse_quantity(text := _shortest(number) + suffix, unit) == value]
-        return min(texts, key=len, default=f"{value!r} {unit}".strip())
+        exact = repr(value) if unit == "%" else f"{value!r} {unit}".strip()  # a bare number is a fraction, too
+        return min(texts, key=len, default=exact)
     number, suffix = scaled[0]
     return f"{_shortest(float(f'{number:.{digits}g}'))}{suffix}"
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sim.cli import check, lookup, run, validate
@@ -45,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one retur
         return int(VERBS[arguments.verb].execute(arguments))
     except SimError as error:
         for problem in error.problems:
-            print(problem, file=sys.stderr)
+            print(_printable(str(problem)), file=sys.stderr)
         if wants_json:
             print(error_object(error.exit_code, [problem.to_dict() for problem in error.problems]))
         return error.exit_code
@@ -56,14 +58,29 @@ def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one retur
         sys.stderr.close()
         return 0
     except Exception as error:
-        traceback.print_exc()
-        print(
-            f"sparksim has a bug ({type(error).__name__}); please report it with the command and the lines above",
-            file=sys.stderr,
-        )
+        message = _bug(error)
+        print(message, file=sys.stderr)
         if wants_json:
-            print(error_object(1, [{"message": f"{type(error).__name__}: {error}", "code": "bug"}]))
+            print(error_object(1, [{"message": message, "code": "bug"}]))
         return 1
+
+
+def _printable(text: str) -> str:
+    """`text` without control characters: a file's content must not drive the terminal."""
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
+
+
+def _bug(error: Exception) -> str:
+    """A short request for a report that says where it happened; SPARKSIM_TRACEBACK=1 prints the rest before it."""
+    if os.environ.get("SPARKSIM_TRACEBACK"):
+        traceback.print_exception(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
+    text = " ".join(str(error).split())[:200]
+    return (
+        f"this is a bug of sparksim {_version()}: {type(error).__name__}: {text} ({where}); "
+        "please report it with the command and this line; SPARKSIM_TRACEBACK=1 shows more"
+    )
 
 
 def _version() -> str:
@@ -73,5 +90,5 @@ def _version() -> str:
 
 
 def entry() -> None:
-    """What the installed command calls."""
+    """What `python -m sim` calls: `main`, and out with its code."""
     sys.exit(main())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -39,6 +40,11 @@ class Parser(argparse.ArgumentParser):
         return actions
 
 
+def count(text: str) -> int | str:
+    """A whole number; anything else is left as it is, and refused together with all other problems."""
+    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,19}", text) else text
+
+
 def error_object(exit_code: int, problems: Sequence[Mapping[str, object]]) -> str:
     """`sparksim.error/1`, one line."""
     full = [{"file": None, "line": None, "path": None, "hint": None, **problem} for problem in problems]
@@ -55,7 +61,7 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
     )
     add_plugin(parser)
     parser.add_argument("--cache", metavar="DIR|off", help="folder of the kernel profile cache")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
+    parser.add_argument("--seed", type=count, default=0, metavar="N", help="seed of everything random")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes")
 

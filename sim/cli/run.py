@@ -6,11 +6,15 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sim.cli.parser import add_shared
+from sim.cli.parser import add_shared, count
 from sim.cli.progress import ProgressLine
-from sim.errors import InputError, Problem
+
+ARGUMENTS = (
+    "file", "model", "runtime", "hardware", "quant", "kv_dtype", "batch", "prompt", "depth", "output", "seed",
+)  # fmt: skip
+"""Flags that go to `sim.run` as they are."""
 
 if TYPE_CHECKING:
     from sim.result import RunResult
@@ -19,21 +23,22 @@ HELP = "predict a model on a machine, or replay an op trace"
 EXAMPLE = """examples:
   sparksim run --model gpt-oss-120b --runtime llama.cpp
   sparksim run --model llama-3.1-8b --runtime vllm --quant fp8 --batch 8 --set memory.bandwidth=x2 --json
-  sparksim run --model qwen3-32b --runtime llama.cpp@b7280 --quant q4_k_m --out out"""
+  sparksim run --model qwen3-32b --runtime llama.cpp@b7280 --quant q4_k_m --out out
+  sparksim run gpt-oss-120b-chat --batch 4"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    parser.add_argument("file", nargs="?", help="an op trace (sparksim.ops/1) or a scenario of kind run")
+    parser.add_argument("file", nargs="?", help="a scenario of kind run, or an op trace (sparksim.ops/1): path or name")
     parser.add_argument("--model", help="card name, Hugging Face id, or path to a config.json")
     parser.add_argument("--runtime", help="NAME[@VERSION], e.g. llama.cpp@b7941, vllm")
-    parser.add_argument("--hardware", default="dgx-spark", help="machine (default dgx-spark)")
+    parser.add_argument("--hardware", help="machine (default dgx-spark)")
     parser.add_argument("--quant", help="recipe (default: what the checkpoint says)")
     parser.add_argument("--kv-dtype", help="format of the KV cache (default: the runtime's)")
-    parser.add_argument("--batch", type=int, default=1, help="sequences (default 1)")
-    parser.add_argument("--prompt", type=int, default=2048, help="new tokens per sequence (default 2048)")
-    parser.add_argument("--depth", type=int, default=0, help="tokens already cached per sequence (default 0)")
-    parser.add_argument("--output", type=int, default=128, help="tokens to generate per sequence (default 128)")
+    parser.add_argument("--batch", type=count, metavar="N", help="sequences (default 1)")
+    parser.add_argument("--prompt", type=count, metavar="N", help="new tokens per sequence (default 2048)")
+    parser.add_argument("--depth", type=count, metavar="N", help="tokens already cached per sequence (default 0)")
+    parser.add_argument("--output", type=count, metavar="N", help="tokens to generate per sequence (default 128)")
     parser.add_argument("--out", metavar="DIR", help="write summary, ops, spans, timeline and plots into DIR")
     parser.add_argument("--force", action="store_true", help="replace DIR if it exists")
     mode = parser.add_mutually_exclusive_group()
@@ -51,14 +56,12 @@ def execute(arguments: argparse.Namespace) -> int:
 
     if arguments.out:
         check_target(Path(arguments.out), force=arguments.force)
-    values = _scenario(arguments)
     with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
         result = api.run(
-            **values,
+            **{name: getattr(arguments, name) for name in ARGUMENTS},
             set=arguments.set,
             spec_dirs=tuple(arguments.spec_dir),
             cache=arguments.cache,
-            seed=arguments.seed,
             is_full=arguments.full,
             progress=progress,
         )
@@ -85,18 +88,8 @@ def notes(result: RunResult) -> list[str]:
     assumed = [f for f in result.hardware.fields() if f.path == "gpu.clock" and f.kind == "assumed"]
     if assumed and "gpu.clock" not in me.overrides:
         found.append(f"the GPU's clock of {me.clock_hz / 1e6:,.0f} MHz is assumed; --set gpu.clock=... says another")
-    if me.overrides:
-        changed = ", ".join(f"{path}={value}" for path, value in me.overrides.items())
+    changes = {path: value for path, value in me.overrides.items() if "." in path}  # not a flag over a scenario
+    if changes:
+        changed = ", ".join(f"{path}={value}" for path, value in changes.items())
         found.append(f"extrapolated: {changed} set by hand; no measurement stands behind that")
     return found
-
-
-def _scenario(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The run's arguments: flags, or what a scenario file of kind run says."""
-    names = ("model", "runtime", "hardware", "quant", "kv_dtype", "batch", "prompt", "depth", "output")
-    values: dict[str, Any] = {name: getattr(arguments, name) for name in names}
-    if arguments.file is None:
-        return values
-    if arguments.model:
-        raise InputError(Problem("give either a file or --model, not both", code="usage", path="model"))
-    return {**values, "file": arguments.file}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from sim.component.component import Component
-from sim.hwspec import Bytes, ComponentSpec, Count, Derived, Hertz, Number, Seconds
+from sim.hwspec import Bytes, ComponentSpec, Count, Derived, Hertz, Measure, Number, Seconds
 
 
 class GpuSpec(ComponentSpec):
@@ -20,7 +20,7 @@ class GpuSpec(ComponentSpec):
         "cuda_cores": Derived("", ("sms", "flop_per_clock_per_sm")),
     }
 
-    sms: Count = Field(description="streaming multiprocessors")
+    sms: Annotated[int, Measure("", is_whole=True, most=16384)] = Field(description="streaming multiprocessors")
     clock: Hertz = Field(description="SM clock that predictions use unless a measurement states its own")
     flop_per_clock_per_sm: dict[str, Count] = Field(
         description="dense FLOPs per clock and SM by unit: fp32 and int8_dp4a on CUDA cores, the others on tensor cores"

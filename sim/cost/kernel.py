@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sim.cost.attention import decode_kernel, kv_bytes, prefill_kernel
 from sim.cost.elementwise import custom_kernel, streaming_kernel
@@ -15,6 +15,9 @@ from sim.workload.op import Attention, Custom, Elementwise, Gemm, GroupedGemm, O
 from sim.workload.popularity import route
 from sim.workload.quant import Format
 from sim.workload.runtime import KernelRule, RuntimeSpec
+
+MOST_CTAS = 2**26
+"""Simulating more in one kernel would take gigabytes; the largest kernels of real models have some 10^6."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +47,23 @@ class Lowering:
         dtype = op.kv_dtype if isinstance(op, Attention) else getattr(op, "dtype", "")
         try:
             name = choose_kernel(self.runtime, op.kind, dtype, op.site, **_sizes(op))
-        except LookupError as missing:
-            version = f"{self.runtime.name}@{self.runtime.version}"
-            message = f"{version} has no kernel for op {op.id!r} ({op.kind}, {missing})"
-            raise WorkloadError(Problem(message, code="no_kernel", hint="see `sparksim show runtimes NAME`")) from None
+        except WorkloadError as error:
+            raise WorkloadError([replace(problem, path=op.id) for problem in error.problems]) from None
         return name, self.runtime.kernels[name]
 
     def kernel(self, op: Op, *, inputs_resident: bool = False) -> Kernel:
-        """The CTA programs of `op`; `inputs_resident`: the activations it reads are in L2."""
+        """The CTA programs of `op`; `inputs_resident`: the activations it reads are in L2.
+
+        Raises:
+            WorkloadError: there is no kernel for it, or it makes more CTAs than are simulated.
+        """
+        kernel = self._kernel(op, inputs_resident=inputs_resident)
+        if kernel.tiles > MOST_CTAS:
+            message = f"{kernel.name} makes {kernel.tiles:,} CTAs; at most {MOST_CTAS:,} are simulated"
+            raise WorkloadError(Problem(message, code="too_large", path=op.id))
+        return kernel
+
+    def _kernel(self, op: Op, *, inputs_resident: bool) -> Kernel:
         if isinstance(op, Elementwise):
             bits = self._format(op.dtype).bits_per_weight
             return streaming_kernel(op, op.site or op.kind, bits, inputs_resident=inputs_resident)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from sim.hwspec.check import SpecTypes
 from sim.hwspec.describe import Link
 from sim.hwspec.field_types import (
-    KINDS,
     Bytes,
     BytesPerSecond,
     ComponentSpec,
@@ -21,6 +20,7 @@ from sim.hwspec.field_types import (
     FlopPerSecond,
     Fraction,
     Hertz,
+    Measure,
     Number,
     Seconds,
     SpecGroup,
@@ -30,6 +30,8 @@ from sim.hwspec.field_types import (
 from sim.hwspec.hardware import FieldInfo, HardwareSpec, load_hardware
 from sim.hwspec.override import Overrides
 from sim.hwspec.schema import json_schema
+from sim.hwspec.walk import measure_of
+from sim.yamlfile import KINDS
 
 __all__ = [
     "KINDS",
@@ -45,6 +47,7 @@ __all__ = [
     "HardwareSpec",
     "Hertz",
     "Link",
+    "Measure",
     "Number",
     "Overrides",
     "Seconds",
@@ -54,4 +57,5 @@ __all__ = [
     "Watts",
     "json_schema",
     "load_hardware",
+    "measure_of",
 ]

@@ -10,13 +10,12 @@ from pydantic import ValidationError
 
 from sim.errors import Problem
 from sim.hwspec.describe import Description, Link, type_of
-from sim.hwspec.field_types import KINDS, ComponentSpec
+from sim.hwspec.field_types import ComponentSpec
 from sim.hwspec.tree import Branch, Leaf, leaves, locate, plain
 from sim.units import format_quantity
-from sim.yamlfile import closest, problems_of
+from sim.yamlfile import closest, problems_of, source_complaint
 
 SpecTypes = Mapping[str, type[ComponentSpec]]
-_SENTENCE_WORDS = 5
 
 
 def check(description: Description, spec_types: SpecTypes, problems: list[Problem]) -> dict[str, ComponentSpec]:
@@ -75,12 +74,9 @@ def _check_source(path: str, leaf: Leaf) -> list[Problem]:
     source, kind = leaf.source, leaf.kind
     if leaf.extra:
         message = f"unknown field '{leaf.extra[0]}' beside 'value'; there may be source, kind, range, date"
-    elif not isinstance(source, str) or not source.strip():
-        message = "needs a source: {value: ..., source: ..., kind: ...}, or `source:` for the whole component"
-    elif kind not in KINDS:
-        message = f"needs a kind: {', '.join(KINDS)}" if kind is None else f"kind must be one of {', '.join(KINDS)}"
-    elif kind == "assumed" and len(source.split()) < _SENTENCE_WORDS:
-        message = f"is assumed, so its source must be a sentence that says why, not '{source}'"
+    elif complaint := source_complaint(source, kind):
+        is_bare = complaint.startswith("needs a source")
+        message = f"{complaint}, or `source:` for the whole component" if is_bare else complaint
     elif kind == "calibrated" and leaf.range is None:
         message = "is calibrated, so it needs a range: [low, high]"
     elif isinstance(leaf.value, (dict, list)):

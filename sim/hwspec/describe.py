@@ -11,10 +11,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sim.errors import InputError, Problem, SpecError
-from sim.hwspec.field_types import KINDS
 from sim.hwspec.tree import Branch, Leaf, merge, read_tree
 from sim.paths import find
-from sim.yamlfile import Document, load_yaml, problems_of
+from sim.yamlfile import KINDS, Document, load_yaml, problems_of
 
 SCHEMA = "sparksim.hardware/1"
 _LINK = re.compile(r"\s*([A-Za-z_]\w*)\.([A-Za-z_]\w*)\s*->\s*([A-Za-z_]\w*)\.([A-Za-z_]\w*)\s*", re.ASCII)

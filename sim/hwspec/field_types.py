@@ -16,9 +16,6 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from sim.errors import InputError
 from sim.units import format_quantity, parse_quantity
 
-KINDS = ("vendor", "measured", "derived", "assumed", "calibrated")
-"""Where a number may come from. `assumed` needs a sentence that says why, `calibrated` a range."""
-
 
 @dataclass(frozen=True, slots=True)
 class Measure:
@@ -42,7 +39,7 @@ class Measure:
             least = "0 or more" if self.may_be_zero else "more than 0"
             raise InputError(f"must be {least}, not {format_quantity(number, self.unit)}")
         if number > self.most:
-            raise InputError(f"must be at most {format_quantity(self.most, self.unit)}")
+            raise InputError(f"must be at most {format_quantity(self.most, self.unit, None)}")
         if not self.is_whole:
             return number
         if number != int(number):

@@ -124,6 +124,8 @@ def load_hardware(
     problems: list[Problem] = []
     description = describe(find("hardware", str(ref), search_dirs), search_dirs, problems)
     specs = check(description, spec_types, problems)
+    if any(problem.code == "bad_extends" for problem in problems):
+        problems = [problem for problem in problems if problem.code != "missing_field"]  # it may be in what is extended
     if problems:
         raise SpecError(sorted(problems, key=lambda problem: (problem.file or "", problem.line or 0)))
     hardware = _build(description, specs, spec_types, {}, ())

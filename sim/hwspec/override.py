@@ -87,11 +87,12 @@ def _move(name: str, spec: ComponentSpec, field: str, spot: Spot, value: Any) ->
     wanted = _number(value, spot.value, measure)
     target = next(each for each in spots(spec) if each.path == (derived.moves,))
     unit = target.measure.unit if target.measure else ""
-    moved = format_quantity(target.value * wanted / spot.value, unit, None)
+    ratio = wanted / spot.value
+    moved = format_quantity(target.value * ratio, unit, None)
     warning = (
         f"{name}.{field} is derived from {inputs}: setting it to {format_quantity(wanted, measure.unit)} moved "
         f"{name}.{derived.moves} from {format_quantity(target.value, unit)} to "
-        f"{format_quantity(target.value * wanted / spot.value, unit)}"
+        f"{format_quantity(target.value * ratio, unit)}"
     )
     return target.path, moved, warning
 

@@ -8,9 +8,10 @@ from typing import Any, get_args, get_origin
 
 from sim.hwspec.check import SpecTypes
 from sim.hwspec.describe import SCHEMA
-from sim.hwspec.field_types import KINDS, Measure, SpecGroup
+from sim.hwspec.field_types import Measure, SpecGroup
 from sim.hwspec.walk import measure_of
 from sim.units import EXAMPLES
+from sim.yamlfile import KINDS
 
 _SOURCE = {
     "source": {"type": "string", "description": "where the values come from: an address, a document, or why assumed"},

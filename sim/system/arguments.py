@@ -12,10 +12,14 @@ from sim.workload.model import ModelSpec
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime_file import LoadedRuntime, load_runtime
 
+MOST_SEQUENCES = 65536
+MOST_TOKENS = 2**27
+"""Per sequence. Sane sizes: far above what any machine here holds, and small enough to be counted through."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunArguments:
-    """The arguments of one run as given, each a name, a path or a loaded object; defaults filled in by the caller."""
+    """The arguments of one run, every default filled in; `file` is an op trace."""
 
     model: str | Path | ModelSpec | None
     runtime: str | Path | LoadedRuntime | None
@@ -50,35 +54,27 @@ class RunArguments:
             InputError: a count out of range, nothing to run, or a name missing.
         """
         problems = []
-        for name, value, least in (
-            ("batch", self.batch, 1),
-            ("prompt", self.prompt, 0),
-            ("depth", self.depth, 0),
-            ("output", self.output, 0),
+        for name, least, most in (
+            ("batch", 1, MOST_SEQUENCES),
+            ("prompt", 0, MOST_TOKENS),
+            ("depth", 0, MOST_TOKENS),
+            ("output", 0, MOST_TOKENS),
+            ("seed", 0, 2**63 - 1),
         ):
+            value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int):
-                problems.append(Problem(f"must be a whole number, not {value!r}", code="bad_argument", path=name))
-            elif not least <= value <= 2**31:
-                problems.append(Problem(f"must be {least} or more, not {value}", code="bad_argument", path=name))
+                message = f"must be a whole number, not {str(value)[:40]!r}"
+                problems.append(Problem(message, code="bad_argument", path=name))
+            elif not least <= value <= most:
+                message = f"must be {least} or more, not {value}" if value < least else f"must be at most {most:,}"
+                problems.append(Problem(message, code="bad_argument", path=name))
         if not problems and self.file is None and self.prompt == 0 and self.output == 0:
-            problems.append(
-                Problem("prompt and output are both 0: there is nothing to run", code="nothing_to_run", path="prompt")
-            )
-        if self.file is None and self.model is None:
-            problems.append(
-                Problem(
-                    "no model is given", code="missing_argument", path="model", hint="`sparksim list models` names them"
-                )
-            )
-        if self.runtime is None:
-            problems.append(
-                Problem(
-                    "no runtime is given",
-                    code="missing_argument",
-                    path="runtime",
-                    hint="`sparksim list runtimes` names them",
-                )
-            )
+            message = "prompt and output are both 0: there is nothing to run"
+            problems.append(Problem(message, code="nothing_to_run", path="prompt"))
+        for name in ("runtime",) if self.file is not None else ("model", "runtime"):
+            if getattr(self, name) is None:
+                hint = f"`sparksim list {name}s` names them"
+                problems.append(Problem(f"no {name} is given", code="missing_argument", path=name, hint=hint))
         if problems:
             raise InputError(problems)
 
@@ -103,35 +99,69 @@ class Changes:
     runtime: dict[str, str] = field(default_factory=dict)
     model: dict[str, str] = field(default_factory=dict)
     given: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Raise with everything that is wrong with their form.
+
+        Raises:
+            InputError: a text without `=`, a path given twice, or a prefix that nothing can be set under here.
+        """
+        if self.problems:
+            raise InputError(self.problems)
+
+    def with_later(self, later: Changes) -> Changes:
+        """These, with `later` on top: of two for the same path the later one holds."""
+        return Changes(
+            self.hardware | later.hardware,
+            self.runtime | later.runtime,
+            self.model | later.model,
+            self.given | later.given,
+            self.problems + later.problems,
+        )
+
+
+ELSEWHERE = {
+    "quant": "take another recipe with --quant, or a recipe file of your own (`sparksim show quants fp8 --yaml`)",
+    "workload": "use --batch, --prompt, --depth and --output",
+}
+"""What `--set` does not change, and what does."""
 
 
 def split_overrides(overrides: Mapping[str, object] | Iterable[str]) -> Changes:
     """Sort `PATH=VALUE` overrides: those that begin with `runtime.` or `model.`, the rest is hardware.
 
-    Raises:
-        InputError: a text without `=`, or a prefix that nothing can be set under here.
+    What is wrong with their form is kept in `problems`, so that it is told together with everything else.
     """
     changes = Changes()
-    problems = []
-    items = (
-        overrides.items() if isinstance(overrides, Mapping) else (str(text).partition("=")[::2] for text in overrides)
-    )
-    for path, value in items:
-        name, text = str(path).strip(), value.strip() if isinstance(value, str) else value
-        head, _, rest = name.partition(".")
+    problems = changes.problems
+    for path, value in _pairs(overrides):
+        head, _, rest = path.partition(".")
+        text = _text(value)
         if not rest or text == "":
-            problems.append(
-                Problem(f"{name!r} is not PATH=VALUE", code="bad_override", path=name, hint="e.g. gpu.sms=96")
-            )
-        elif head in ("quant", "workload"):
-            problems.append(Problem(f"nothing under {head!r} can be set in a run", code="bad_override", path=name))
+            hint = "write PATH=VALUE, e.g. gpu.sms=96"
+            problems.append(Problem("has no value" if rest else "names no field", "bad_override", path=path, hint=hint))
+        elif head in ELSEWHERE:
+            problems.append(Problem("is not set this way", "bad_override", path=path, hint=ELSEWHERE[head]))
+        elif path in changes.given:
+            problems.append(Problem("is set twice", "bad_override", path=path))
         elif head == "runtime":
-            changes.runtime[rest] = str(text)
+            changes.runtime[rest] = text
         elif head == "model":
-            changes.model[rest] = str(text)
+            changes.model[rest] = text
         else:
-            changes.hardware[name] = text
-        changes.given[name] = str(text)
-    if problems:
-        raise InputError(problems)
+            changes.hardware[path] = value
+        changes.given[path] = text
     return changes
+
+
+def _pairs(overrides: Mapping[str, object] | Iterable[str]) -> Iterable[tuple[str, object]]:
+    if isinstance(overrides, Mapping):
+        return [(str(path).strip(), value) for path, value in overrides.items()]
+    listed = [overrides] if isinstance(overrides, str) else overrides
+    split = [str(text).partition("=") for text in listed]
+    return [(path.strip(), value.strip()) for path, _, value in split]
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value).strip()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sim.component import Component
 from sim.component.profile import Profile
 from sim.cost.kernel import Lowering
 from sim.cost.program import Kernel
-from sim.errors import InputError, Problem
+from sim.errors import InputError, Problem, WorkloadError, gather
 from sim.hwspec import HardwareSpec
 from sim.result.identity import Identity
 from sim.result.laws import check_laws
@@ -37,9 +37,37 @@ Progress = Callable[[str], None]
 """Is told what is being done: "step 3 of 8, prefill@1536: mmq_q8"."""
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a run reads: the runtime, and a model or an op trace. None where none is given."""
+
+    runtime: LoadedRuntime | None
+    model: ModelSpec | None
+    trace: Workload | None
+
+
+def load_inputs(arguments: RunArguments, changes: Changes, search_dirs: Folders) -> Inputs:
+    """Everything that the arguments name, with the overrides applied.
+
+    Raises:
+        InputError: every problem of all of them.
+    """
+    file = arguments.file
+    if file is not None and changes.model:
+        raise InputError([Problem("an op trace has no model", "usage", path=f"model.{key}") for key in changes.model])
+    return Inputs(
+        *gather(
+            lambda: arguments.load_runtime(changes.runtime, search_dirs) if arguments.runtime else None,
+            lambda: arguments.load_model(changes.model, search_dirs) if arguments.model else None,
+            lambda: read_ops(Path(file)) if file else None,
+        )
+    )
+
+
 def predict(
     arguments: RunArguments,
     hardware: HardwareSpec,
+    inputs: Inputs,
     changes: Changes,
     search_dirs: Folders,
     cache: str | Path | None,
@@ -47,11 +75,14 @@ def predict(
     progress: Progress | None = None,
 ) -> RunResult:
     """A model on a runtime on a machine."""
-    model = arguments.load_model(changes.model, search_dirs)
-    loaded = arguments.load_runtime(changes.runtime, search_dirs)
+    loaded, model = inputs.runtime, inputs.model
+    assert loaded is not None
+    assert model is not None
     runtime = loaded.spec
-    quant = resolve_quant(model, arguments.quant, runtime.name, search_dirs)
-    kv_dtype = _kv_dtype(arguments.kv_dtype or runtime.kv_dtype)
+    quant, kv_dtype = gather(
+        lambda: resolve_quant(model, arguments.quant, runtime.name, search_dirs),
+        lambda: _kv_dtype(arguments.kv_dtype or runtime.kv_dtype, runtime),
+    )
     request = Request(arguments.batch, arguments.prompt, arguments.depth, arguments.output)
     identity = _identity(arguments, hardware, changes, loaded, model, quant, kv_dtype)
     memory = memory_use(
@@ -87,15 +118,16 @@ def predict(
 def replay(
     arguments: RunArguments,
     hardware: HardwareSpec,
+    inputs: Inputs,
     changes: Changes,
-    search_dirs: Folders,
     cache: str | Path | None,
     types: Types,
     progress: Progress | None = None,
 ) -> RunResult:
     """An op trace on a runtime's kernels on a machine."""
-    loaded = arguments.load_runtime(changes.runtime, search_dirs)
-    workload = read_ops(Path(arguments.file or ""))
+    loaded, workload = inputs.runtime, inputs.trace
+    assert loaded is not None
+    assert workload is not None
     identity = _identity(arguments, hardware, changes, loaded, None, None, None)
     trace = execute(
         workload, Machine(hardware, types), loaded.spec, cache, is_full=arguments.is_full, progress=progress
@@ -117,7 +149,10 @@ def execute(
     store = _store(machine, cache, is_full=is_full)
     watched = _Watched(store, progress, sum(len(phase.steps) for phase in workload.phases))
     runner = StepRunner(
-        lowering, watched.profile, lambda phase, tokens: launch_costs(machine, runtime, phase, tokens), machine
+        lowering,
+        lambda kernel: watched.profile(_runnable(machine, kernel)),
+        lambda phase, tokens: launch_costs(machine, runtime, phase, tokens),
+        machine,
     )
     steps, stepped_before = [], store.stepped
     for phase in workload.phases:
@@ -201,7 +236,18 @@ def launch_costs(machine: Machine, runtime: RuntimeSpec, phase: str, tokens: int
     )
 
 
-def _kv_dtype(name: str) -> str:
+def _runnable(machine: Machine, kernel: Kernel) -> Kernel:
+    """`kernel`, if the GPU has the units that it works on."""
+    units = machine.gpu.flop_per_clock_per_sm
+    for work in kernel.work:
+        if work.unit not in units:
+            message = f"{kernel.name} works on {work.unit[:40]!r}, which {machine.gpu_name} does not have"
+            hint = f"flop_per_clock_per_sm lists {', '.join(units)}"
+            raise WorkloadError(Problem(message, code="unknown_unit", hint=hint))
+    return kernel
+
+
+def _kv_dtype(name: str, runtime: RuntimeSpec) -> str:
     aliases = {"auto": "bf16", "fp16": "f16", "float16": "f16", "bfloat16": "bf16", "fp8_e4m3": "fp8"}
     known = aliases.get(name.lower(), name.lower())
     if known not in formats():
@@ -213,7 +259,19 @@ def _kv_dtype(name: str) -> str:
                 hint=f"known: {', '.join(formats())}",
             )
         )
+    if runtime.kv_dtypes and known not in runtime.kv_dtypes:
+        message = f"{runtime.name} keeps no KV cache in {known}"
+        hint = f"it has {', '.join(runtime.kv_dtypes)}"
+        raise InputError(Problem(message, code="unsupported_format", path="kv_dtype", hint=hint))
     return known
+
+
+def _beyond(model: ModelSpec | None, arguments: RunArguments) -> tuple[str, ...]:
+    """A warning where sequences grow longer than the model's positions."""
+    tokens = arguments.depth + arguments.prompt + arguments.output
+    if model is None or tokens <= model.max_context:
+        return ()
+    return (f"{tokens:,} tokens per sequence are more than the {model.max_context:,} positions of {model.name}",)
 
 
 def _smaller(model: ModelSpec, runtime: RuntimeSpec, quant: QuantRecipe, search_dirs: Folders) -> list[QuantRecipe]:
@@ -247,7 +305,7 @@ def _identity(
         output_tokens=arguments.output if model else None,
         clock_hz=machine.gpu.clock,
         overrides={path: str(value) for path, value in hardware.overrides.items()} | changes.given,
-        warnings=(*hardware.warnings, *loaded.warnings, *(model.warnings if model else ())),
+        warnings=(*hardware.warnings, *loaded.warnings, *(model.warnings if model else ()), *_beyond(model, arguments)),
         peak_bytes_per_s=machine.memory.bandwidth,
         sustained_bytes_per_s=machine.memory.bandwidth * machine.memory.sustained.read,
         peak_flops=machine.peaks(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,58 +11,90 @@ from sim.errors import Problem, SimError
 from sim.workload.model import Quantization
 from sim.yamlfile import load_json
 
-CLAIMS = {"fp8": "fp8", "nvfp4": "nvfp4", "awq": "int4", "gptq": "int4", "mxfp4": "mxfp4"}
-"""What a model's name may claim, and the recipe that the files must then have."""
+CLAIMS = {
+    "fp8": frozenset({"fp8"}),
+    "nvfp4": frozenset({"nvfp4"}),
+    "mxfp4": frozenset({"mxfp4"}),
+    "fp4": frozenset({"nvfp4", "mxfp4"}),
+    "awq": frozenset({"int4"}),
+    "gptq": frozenset({"int4"}),
+    "int4": frozenset({"int4"}),
+}
+"""What a model's name may claim, and the recipes that the files must then name."""
+
+METHODS = {"mxfp4": "mxfp4", "fp8": "fp8", "fbgemm_fp8": "fp8", "awq": "int4", "gptq": "int4"}
+"""`quant_method` of a configuration -> recipe."""
+
+ALGORITHMS = {"FP8": "fp8", "NVFP4": "nvfp4", "W4A16_AWQ": "int4"}
+"""`quant_algo` of NVIDIA's quantiser -> recipe."""
+
+_GROUPED = ("compressed-tensors", "modelopt", "modelopt_fp4", "")
+_GROUP_RECIPES = {("float", 4): "nvfp4", ("float", 8): "fp8", ("int", 4): "int4"}
+_KNOWN = f"modelled: {', '.join([*METHODS, *filter(None, _GROUPED)])}"
 
 
 def checkpoint_quantization(
-    whole: dict[str, Any], config: dict[str, Any], path: Path, problems: list[Problem]
+    whole: dict[str, Any], config: dict[str, Any], path: Path, name: str, problems: list[Problem]
 ) -> Quantization | None:
-    """The recipe that the checkpoint names, or None; contradictions and unknown methods are added to `problems`."""
-    found = _from_config(whole.get("quantization_config", config.get("quantization_config")), path, problems)
+    """The recipe that the checkpoint names, or None; contradictions and unknown methods are added to `problems`.
+
+    `name`: what the model is called, whose claims (FP8, NVFP4, AWQ...) the files must bear out.
+    """
+    before = len(problems)
+    given = whole.get("quantization_config", config.get("quantization_config"))
+    found = None if given is None else _from_config(given, path, problems)
     beside = _beside(path)
-    if found is None and beside is not None:
+    if beside is not None and given is None:
         found = _from_quantiser(beside, problems)
-    claim = next((recipe for word, recipe in CLAIMS.items() if word in path.stem.lower().split("_config")[0]), None)
-    if claim and path.suffix == ".json" and not problems:
-        said = found.recipe if found else None
-        if said is None or (claim == "int4") != (said == "int4") or (claim in ("fp8", "nvfp4") and said != claim):
-            fact = f"its files say {said}" if said else "its files name no quantisation"
-            problems.append(
-                Problem(f"the name says {claim}, but {fact}", code="quant_contradiction", file=str(path), line=1)
-            )
+    words = re.split(r"[^a-z0-9]+", name.lower())
+    claim = next((word for word in CLAIMS if word in words), None)
+    said = found.recipe if found else None
+    if claim and len(problems) == before and said not in CLAIMS[claim]:
+        fact = f"{found.source} says {said}" if found else "its files name no quantisation"
+        message = f"the name says {claim.upper()}, but {fact}"
+        problems.append(Problem(message, code="quant_contradiction", file=str(path), line=1))
     return found
 
 
 def _from_config(given: Any, path: Path, problems: list[Problem]) -> Quantization | None:
-    if given is None:
-        return None
+    message = None
+    method = ""
     if not isinstance(given, dict):
-        problems.append(Problem("quantization_config must be a mapping", code="bad_config", file=str(path)))
-        return None
-    method = str(given.get("quant_method", "")).lower()
-    text = str(given).lower()
-    recipe = {"mxfp4": "mxfp4", "fp8": "fp8", "awq": "int4", "gptq": "int4", "fbgemm_fp8": "fp8"}.get(method)
-    if method in ("modelopt", "compressed-tensors", "modelopt_fp4"):
-        recipe = (
-            "nvfp4"
-            if "nvfp4" in text or ("'num_bits': 4" in text and "'type': 'float'" in text)
-            else "fp8"
-            if "fp8" in text or "'num_bits': 8" in text
-            else None
-        )
-    if recipe is None:
-        problems.append(
-            Problem(
-                f"quantization method {method or '(none)'!r} is not modelled",
-                code="unsupported_quantization",
-                file=str(path),
-                path="quantization_config.quant_method",
-                hint="modelled: mxfp4, fp8, awq, gptq, modelopt, compressed-tensors",
-            )
-        )
-        return None
-    return Quantization(recipe, "quantization_config")
+        message = "quantization_config must be a mapping"
+    else:
+        method = str(given.get("quant_method") or "").lower()
+        bits = given.get("bits", given.get("w_bit", 4))
+        recipe = METHODS.get(method)
+        if method in _GROUPED:
+            recipe = _grouped(given)
+        if recipe == "int4" and method in METHODS and bits != 4:
+            message = f"{method} with {str(bits)[:20]} bits is not modelled"
+        elif recipe is None:
+            message = f"quantization method {(method or '(none)')[:60]!r} is not modelled"
+        else:
+            return Quantization(recipe, "quantization_config")
+    at = "quantization_config.quant_method" if method else "quantization_config"
+    problems.append(Problem(message, code="unsupported_quantization", file=str(path), path=at, hint=_KNOWN))
+    return None
+
+
+def _grouped(given: dict[str, Any]) -> str | None:
+    """The recipe of a configuration with `quant_algo`, or with weights described group by group."""
+    algorithm = given.get("quant_algo")
+    if isinstance(algorithm, str):
+        return ALGORITHMS.get(algorithm)
+    if "nvfp4" in str(given.get("format", "")).lower():
+        return "nvfp4"
+    found = {_GROUP_RECIPES.get(kind) for kind in _weights(given.get("config_groups"))}
+    return found.pop() if len(found) == 1 else None
+
+
+def _weights(groups: Any) -> Iterator[tuple[str, Any]]:
+    for group in groups.values() if isinstance(groups, dict) else ():
+        weights = group.get("weights") if isinstance(group, dict) else None
+        if isinstance(weights, dict):
+            bits = weights.get("num_bits")
+            yield str(weights.get("type")), bits if isinstance(bits, int) else None
 
 
 def _beside(path: Path) -> Path | None:
@@ -72,15 +106,18 @@ def _beside(path: Path) -> Path | None:
 
 def _from_quantiser(path: Path, problems: list[Problem]) -> Quantization | None:
     try:
-        data = load_json(path).data
+        document = load_json(path)
     except SimError as error:
         problems.extend(error.problems)
         return None
-    text = str(data.get("quantization", {})).lower() if isinstance(data, dict) else ""
-    recipe = "nvfp4" if "nvfp4" in text else "fp8" if "fp8" in text else None
+    given = document.data.get("quantization") if isinstance(document.data, dict) else None
+    algorithm = given.get("quant_algo") if isinstance(given, dict) else None
+    recipe = ALGORITHMS.get(algorithm) if isinstance(algorithm, str) else None
     if recipe is None:
-        problems.append(
-            Problem("names no quantisation that is modelled", code="unsupported_quantization", file=str(path), line=1)
-        )
+        message = f"quantisation {str(algorithm)[:40]!r} is not modelled"
+        line = document.line_of(("quantization", "quant_algo"))
+        hint = f"modelled: {', '.join(ALGORITHMS)}"
+        code = "unsupported_quantization"
+        problems.append(Problem(message, code, str(path), line, "quantization.quant_algo", hint))
         return None
     return Quantization(recipe, path.name)

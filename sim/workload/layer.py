@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from sim.errors import Problem, WorkloadError
 from sim.workload.model import DenseFfn, LayerSpec, ModelSpec, MoeFfn
 from sim.workload.op import Attention, Elementwise, Gemm, GroupedGemm, Op
 from sim.workload.quant import QuantRecipe
@@ -293,7 +294,10 @@ class LayerBuilder:
 def choose_kernel(runtime: RuntimeSpec, kind: str, dtype: str, site: str, **sizes: int) -> str:
     """Name of the first kernel of the runtime whose conditions hold.
 
-    `sizes`: m, n, k, or query, batch, head_dim, gqa. Raises LookupError when none does.
+    `sizes`: m, n, k, or query, batch, head_dim, gqa.
+
+    Raises:
+        WorkloadError: none does; names the formats that there are kernels for.
     """
     for name, rule in runtime.kernels.items():
         if (
@@ -304,4 +308,8 @@ def choose_kernel(runtime: RuntimeSpec, kind: str, dtype: str, site: str, **size
             continue
         if all(getattr(rule, size)[0] <= value <= getattr(rule, size)[1] for size, value in sizes.items()):
             return name
-    raise LookupError(kind, dtype, site, sizes)
+    formats = sorted({each for rule in runtime.kernels.values() if kind in rule.ops for each in rule.dtypes})
+    wanted = ", ".join(f"{size} {value}" for size, value in sizes.items())
+    message = f"{runtime.name}@{runtime.version} has no {kind} kernel for {dtype[:40]} ({wanted})"
+    hint = f"it has some for {', '.join(formats)}" if formats and dtype not in formats else None
+    raise WorkloadError(Problem(message, code="no_kernel", path=site or None, hint=hint))

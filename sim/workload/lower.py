@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 
+from sim.errors import Problem, WorkloadError
 from sim.workload.graph import Block, Phase, Step, Workload
 from sim.workload.layer import LayerBuilder
 from sim.workload.model import LayerSpec, ModelSpec
@@ -19,6 +20,7 @@ from sim.workload.quant import QuantRecipe
 from sim.workload.runtime import RuntimeSpec
 
 KNOTS = 3
+MOST_PASSES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,18 @@ def decode_steps(request: Request) -> int:
 
 
 def prefill_passes(runtime: RuntimeSpec, request: Request) -> list[Pass]:
-    """The forward passes of the prompts: whole sequences packed while they fit, long ones in pieces."""
+    """The forward passes of the prompts: whole sequences packed while they fit, long ones in pieces.
+
+    Raises:
+        WorkloadError: there are more of them than are counted through.
+    """
     limit = runtime.ubatch_tokens
+    count = ceil(request.batch / max(1, limit // max(1, request.prompt))) * ceil(request.prompt / limit)
+    if count > MOST_PASSES:
+        message = (
+            f"the prompts take {count:,} forward passes of {limit:,} tokens; at most {MOST_PASSES:,} are simulated"
+        )
+        raise WorkloadError(Problem(message, code="too_large", path="prompt"))
     if request.prompt <= limit:
         together = max(1, limit // request.prompt)
         full, rest = divmod(request.batch, together)

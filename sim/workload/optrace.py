@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import MISSING, asdict, fields
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, asdict, fields, replace
+from heapq import heapify, heappop, heappush
 from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError, Problem, WorkloadError
-from sim.units import parse_quantity
 from sim.workload.graph import Block, Phase, Step, Workload
-from sim.workload.op import OP_KINDS, Op
-from sim.yamlfile import Document, closest, load_json_text, load_yaml
+from sim.workload.op import Op
+from sim.workload.op_fields import default_names, read_op
+from sim.yamlfile import MAX_NODES, Document, closest, load_json_text, load_yaml
 
 SCHEMA = "sparksim.ops/1"
-KIND_ALIASES = {"moe": "grouped_gemm", "norm": "elementwise", "quantize": "elementwise"}
-FIELD_ALIASES = {
-    "copy": {"size": "size_bytes", "from": "source", "to": "target"},
-    "host": {"duration": "duration_s"},
-    "custom": {"read": "read_bytes", "write": "write_bytes"},
-}
-UNITS = {"size_bytes": "B", "duration_s": "s", "read_bytes": "B", "write_bytes": "B", "flops": "FLOP"}
-MAY_BE_ZERO = frozenset(
-    {"flops", "read_bytes", "write_bytes", "duration_s", "skew", "reads", "writes", "flops_per_element", "rows"}
-)
 HEADER = frozenset({"schema", "name", "defaults", "ops", "repeat", "phases", "steps"})
+MOST_LINE_BYTES = 2**20
+MOST_REPEATS = 2**31
+MOST_PROBLEMS = 100
 
 
 def write_ops(workload: Workload, path: Path) -> None:
@@ -66,10 +60,13 @@ def read_ops(path: Path) -> Workload:
     Raises:
         WorkloadError: everything that is wrong with it, each with its line.
     """
-    if not path.is_file():
-        raise WorkloadError(Problem("no such file", code="no_file", file=str(path)))
     try:
-        return _Reader(str(path), *(_jsonl(path) if path.suffix == ".jsonl" else _yaml(load_yaml(path)))).workload()
+        if path.suffix == ".jsonl":
+            header, entries = _jsonl(path)
+            return _Reader(str(path), header, entries, lambda _path: 1).workload()
+        document = load_yaml(path)
+        header, entries = _yaml(document)
+        return _Reader(str(path), header, entries, document.line_of).workload()
     except WorkloadError:
         raise
     except InputError as error:
@@ -77,208 +74,219 @@ def read_ops(path: Path) -> Workload:
 
 
 Entries = list[tuple[int | None, dict[str, Any]]]
+Placed = list[tuple[int | None, Op]]
 
 
 def _yaml(document: Document) -> tuple[dict[str, Any], Entries]:
-    data = document.data
+    data, file = document.data, document.file
     if not isinstance(data, dict):
-        raise WorkloadError(
-            Problem("an op trace is a mapping with schema, name and ops", code="not_ops", file=document.file, line=1)
-        )
+        raise WorkloadError(Problem("an op trace is a mapping with schema, name and ops", "not_ops", file, 1))
     given = data.get("ops")
     if not isinstance(given, list):
-        raise WorkloadError(
-            Problem(
-                "ops must be a list", code="not_ops", file=document.file, line=document.line_of(("ops",)), path="ops"
-            )
-        )
-    entries: Entries = []
-    for index, entry in enumerate(given):
-        line = document.line_of(("ops", index))
-        if not isinstance(entry, dict):
-            raise WorkloadError(
-                Problem("an op is a mapping", code="not_ops", file=document.file, line=line, path=f"ops.{index}")
-            )
-        entries.append((line, entry))
-    return data, entries
+        raise WorkloadError(Problem("must be a list", "not_ops", file, document.line_of(("ops",)), "ops"))
+    lines = [document.line_of(("ops", index)) for index in range(len(given))]
+    problems = [
+        Problem("an op is a mapping", "not_ops", file, line, f"ops.{index}")
+        for index, (line, entry) in enumerate(zip(lines, given, strict=True))
+        if not isinstance(entry, dict)
+    ]
+    if problems:
+        raise WorkloadError(problems[:MOST_PROBLEMS])
+    return data, list(zip(lines, given, strict=True))
 
 
 def _jsonl(path: Path) -> tuple[dict[str, Any], Entries]:
+    """Line by line: the header, then an op each."""
+    file = str(path)
     entries: Entries = []
-    header: dict[str, Any] = {}
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, text in enumerate(file, 1):
-            if not text.strip():
-                continue
-            data = load_json_text(text, str(path)).data
-            if not isinstance(data, dict):
-                raise WorkloadError(
-                    Problem("a line holds one JSON object", code="not_ops", file=str(path), line=number)
-                )
-            if not header:
-                header = data
-            else:
-                entries.append((number, data))
-    return header, entries
+    try:
+        if not path.is_file():
+            raise WorkloadError(Problem("is a folder" if path.is_dir() else "no such file", "no_such_file", file))
+        with path.open("rb") as stream:
+            for number, line in enumerate(iter(lambda: stream.readline(MOST_LINE_BYTES + 1), b""), 1):
+                if len(line) > MOST_LINE_BYTES:
+                    raise WorkloadError(
+                        Problem(f"a line is longer than {MOST_LINE_BYTES:,} bytes", file=file, line=number)
+                    )
+                if number > MAX_NODES:
+                    raise WorkloadError(Problem(f"holds more than {MAX_NODES:,} lines", "bad_file", file))
+                if line.strip():
+                    entries.append((number, _line(line, file, number)))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WorkloadError(Problem(f"cannot be read: {reason}", "unreadable", file)) from None
+    if not entries:
+        raise WorkloadError(Problem("is empty: the first line is the header", "not_ops", file))
+    return entries[0][1], entries[1:]
+
+
+def _line(text: bytes, file: str, number: int) -> dict[str, Any]:
+    try:
+        data = load_json_text(text, file).data
+    except InputError as error:
+        raise WorkloadError([replace(problem, line=number) for problem in error.problems]) from None
+    if not isinstance(data, dict):
+        raise WorkloadError(Problem("a line holds one JSON object", "not_ops", file, number))
+    return data
 
 
 class _Reader:
     """Checks and builds; collects every problem."""
 
-    def __init__(self, file: str, header: dict[str, Any], entries: Entries) -> None:
+    def __init__(
+        self, file: str, header: dict[str, Any], entries: Entries, line_of: Callable[[tuple[str, ...]], int | None]
+    ) -> None:
         self._file = file
+        self._line_of = line_of
         self._header = header
         self._entries = entries
         self._problems: list[Problem] = []
 
     def workload(self) -> Workload:
         """The workload, or every reason why not."""
-        if self._header.get("schema") != SCHEMA:
-            self._refuse(1, f"schema must be {SCHEMA}, not {str(self._header.get('schema'))[:60]!r}", "schema")
-        for key in self._header:
+        header = self._header
+        if header.get("schema") != SCHEMA:
+            self._refuse_header(f"must be {SCHEMA}, not {str(header.get('schema'))[:60]!r}", "schema")
+        for key in header:
             if key not in HEADER:
-                self._refuse(1, f"unknown field {str(key)[:60]!r}", str(key), closest(str(key), HEADER))
-        defaults = self._header.get("defaults") or {}
+                self._refuse_header(f"unknown field {key[:60]!r}", key[:60], closest(key, HEADER))
+        defaults = header.get("defaults") or {}
         if not isinstance(defaults, dict):
-            self._refuse(1, "defaults must be a mapping", "defaults")
+            self._refuse_header("must be a mapping", "defaults")
             defaults = {}
-        built = [(line, entry, self._op(line, entry, defaults)) for line, entry in self._entries]
+        for key in sorted(set(defaults) - (known := default_names())):
+            self._refuse_header(f"unknown field {key[:60]!r}", "defaults", closest(key, known))
+        if not isinstance(header.get("name", ""), str):
+            self._refuse_header("must be text", "name")
+        if not self._entries:
+            self._refuse_header("there are no ops", "ops")
+        ops = [(line, entry, self._op(line, entry, defaults)) for line, entry in self._entries]
         self._raise()
-        ops = [(line, entry, op) for line, entry, op in built if op is not None]
-        workload = self._stepped(ops) if "steps" in self._header else self._flat(ops)
+        placed = [(line, entry, op) for line, entry, op in ops if op is not None]
+        workload = self._stepped(placed) if "steps" in header else self._flat([(line, op) for line, _, op in placed])
         self._raise()
         return workload
 
     def _refuse(self, line: int | None, message: str, path: str | None = None, guess: str | None = None) -> None:
         hint = f"did you mean {guess!r}?" if guess else None
         self._problems.append(Problem(message, code="bad_op", file=self._file, line=line, path=path, hint=hint))
+        if len(self._problems) >= MOST_PROBLEMS:
+            self._raise()
+
+    def _refuse_header(self, message: str, path: str, guess: str | None = None) -> None:
+        self._refuse(self._line_of(tuple(path.split("."))), message, path, guess)
 
     def _raise(self) -> None:
         if self._problems:
             raise WorkloadError(self._problems)
 
     def _op(self, line: int | None, entry: dict[str, Any], defaults: dict[str, Any]) -> Op | None:
-        given = str(entry.get("op"))
-        kind = KIND_ALIASES.get(given, given)
-        cls = OP_KINDS.get(kind)
-        name = str(entry.get("id", "?"))[:60]
-        if cls is None:
-            self._refuse(line, f"unknown op {given[:60]!r}", name, closest(given, [*OP_KINDS, *KIND_ALIASES]))
+        name = entry.get("id")
+        shown = name[:60] if isinstance(name, str) else None
+        given = entry.get("op")
+        if not isinstance(given, str):
+            self._refuse(line, "an op says which: op: gemm, attention, ...", shown)
             return None
-        known = {f.name: f for f in fields(cls)}
-        names = FIELD_ALIASES.get(kind, {})
-        values: dict[str, Any] = {key: value for key, value in defaults.items() if key in known}
-        before = len(self._problems)
-        for key, value in entry.items():
-            field = names.get(str(key), str(key))
-            if key in ("op", "step", "block", "phase"):
-                continue
-            if field not in known:
-                self._refuse(
-                    line, f"unknown field {str(key)[:60]!r} of {given}", name, closest(str(key), [*known, *names])
-                )
-                continue
-            values[field] = self._value(line, name, field, str(known[field].type), value)
-        for field, spec in known.items():
-            if field not in values and spec.default is MISSING:
-                self._refuse(line, f"{given} needs {field!r}", name)
-        return None if len(self._problems) > before else cls(**values)
+        return read_op(given, entry, defaults, lambda message, guess: self._refuse(line, message, shown, guess))
 
-    def _value(self, line: int | None, name: str, field: str, kind: str, value: Any) -> Any:
-        if field == "after":
-            is_list = isinstance(value, list) and all(isinstance(part, str) for part in value)
-            if not is_list:
-                self._refuse(line, "after must be a list of ids", name)
-            return tuple(value) if is_list else ()
-        if value is None and "None" in kind:
-            return None
-        for start, cls, wanted in (("str", str, "text"), ("bool", bool, "true or false")):
-            if kind.startswith(start):
-                if not isinstance(value, cls):
-                    self._refuse(line, f"{field} must be {wanted}, not {str(value)[:40]!r}", name)
-                return value
-        return self._number(line, name, field, kind, value)
-
-    def _number(self, line: int | None, name: str, field: str, kind: str, value: Any) -> Any:
-        if isinstance(value, str) and field in UNITS:
-            try:
-                value = parse_quantity(value, UNITS[field])
-            except InputError as error:
-                self._refuse(line, f"{field} {error.problems[0].message}", name)
-                return 1
-            value = round(value) if kind.startswith("int") else value
-        least = 0 if field in MAY_BE_ZERO else 1
-        is_number = isinstance(value, int) if kind.startswith("int") else isinstance(value, int | float)
-        if isinstance(value, bool) or not is_number:
-            self._refuse(line, f"{field} must be a number, not {str(value)[:40]!r}", name)
-        elif not (least if kind.startswith("int") else 0) <= value <= 2**53:
-            self._refuse(line, f"{field} must be {least} or more and at most 2^53, not {value}", name)
-        return value
-
-    def _flat(self, ops: list[tuple[int | None, dict[str, Any], Op]]) -> Workload:
+    def _flat(self, ops: Placed) -> Workload:
         """One list of ops, repeated; phases say how often."""
-        name, repeat = str(self._header.get("name", "ops")), self._count("repeat", self._header.get("repeat", 1))
-        phases = self._header.get("phases") or {"run": {"repeat": 1}}
-        if not isinstance(phases, dict) or not all(isinstance(value, dict) for value in phases.values()):
-            self._refuse(1, "phases must be a mapping of names to {repeat: N}", "phases")
+        repeat = self._count("repeat", self._header.get("repeat", 1), 1)
+        phases = self._header.get("phases", {"run": {"repeat": 1}})
+        is_mapping = isinstance(phases, dict) and phases
+        if not is_mapping or not all(isinstance(each, dict) and set(each) <= {"repeat"} for each in phases.values()):
+            self._refuse_header("must be a mapping of names to {repeat: N}", "phases")
             self._raise()
-        block = Block(tuple(self._ordered([(line, op) for line, _, op in ops])), repeat)
-        built = [
-            Phase(
-                str(phase), (Step(str(phase), (block,), float(self._count(f"phases.{phase}", value.get("repeat", 1)))),)
-            )
-            for phase, value in phases.items()
-        ]
-        return Workload(name, tuple(built))
+        block = Block(tuple(self._ordered(ops)), repeat)
+        built = []
+        for phase, value in phases.items():
+            weight = float(self._count(f"phases.{phase[:60]}.repeat", value.get("repeat", 1), 1))
+            built.append(Phase(phase, (Step(phase, (block,), weight),)))
+        return Workload(self._header.get("name", "ops"), tuple(built))
 
-    def _count(self, path: str, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 2**31:
-            self._refuse(1, f"repeat must be a whole number of 1 or more, not {str(value)[:40]!r}", path)
+    def _count(self, path: str, value: Any, least: int) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST_REPEATS:
+            self._refuse_header(
+                f"must be a whole number from {least} to {MOST_REPEATS:,}, not {str(value)[:40]!r}", path
+            )
             return 1
         return value
 
     def _stepped(self, ops: list[tuple[int | None, dict[str, Any], Op]]) -> Workload:
         """The exact form that `write_ops` writes."""
-        blocks: dict[tuple[int, int], list[tuple[int | None, Op]]] = {}
+        blocks: dict[tuple[int, int], Placed] = {}
         for line, entry, op in ops:
-            blocks.setdefault((entry.get("step", 0), entry.get("block", 0)), []).append((line, op))
+            place = entry.get("step"), entry.get("block")
+            if not all(type(part) is int for part in place):
+                self._refuse(line, "needs step and block, two numbers, because the header lists steps", op.id)
+            blocks.setdefault(place, []).append((line, op))  # type: ignore[arg-type]
+        self._raise()
+        given = self._header["steps"]
+        if not isinstance(given, list) or not given:
+            self._refuse_header("must be a list, as --out writes it", "steps")
+            self._raise()
         phases: dict[str, list[Step]] = {}
-        try:
-            for number, given in enumerate(self._header["steps"]):
-                made = tuple(
-                    Block(tuple(self._ordered(blocks.get((number, position), []))), int(repeat))
-                    for position, repeat in enumerate(given["repeats"])
-                )
-                step = Step(
-                    str(given["name"]), made, float(given["weight"]), int(given["tokens"]), int(given["context"])
-                )
-                phases.setdefault(str(given["phase"]), []).append(step)
-        except (KeyError, TypeError, ValueError) as error:
-            self._refuse(1, f"steps are not as written by --out: {error}", "steps")
-        return Workload(
-            str(self._header.get("name", "ops")), tuple(Phase(name, tuple(steps)) for name, steps in phases.items())
-        )
+        for number, each in enumerate(given):
+            phase, step = self._step(number, each, blocks)
+            phases.setdefault(phase, []).append(step)
+        for (number, position), placed in blocks.items():
+            self._refuse(placed[0][0], f"there is no block {position} in step {number}", placed[0][1].id)
+        name = self._header.get("name", "ops")
+        return Workload(name, tuple(Phase(name, tuple(steps)) for name, steps in phases.items()))
 
-    def _ordered(self, ops: list[tuple[int | None, Op]]) -> Iterator[Op]:
-        """In an order that respects `after`, stable by the file's; names what stands in a circle."""
-        is_exact = "steps" in self._header
-        ids: dict[str, int | None] = {}
-        for line, op in ops:
-            if op.id in ids:
-                self._refuse(line, f"id {op.id!r} is used twice", op.id)
-            ids[op.id] = line
-        for line, op in ops:
-            for name in op.after:
-                if name not in ids and not is_exact:
-                    self._refuse(line, f"after names {name!r}, which is no op", op.id, closest(name, ids))
-        done: set[str] = set()
-        waiting = [op for _, op in ops]
-        while waiting:
-            ready = next((op for op in waiting if all(n in done or n not in ids or is_exact for n in op.after)), None)
-            if ready is None:
-                circle = ", ".join(repr(op.id) for op in waiting[:10])
-                self._refuse(ids[waiting[0].id], f"these ops wait for each other in a circle: {circle}", waiting[0].id)
-                return
-            waiting.remove(ready)
-            done.add(ready.id)
-            yield ready
+    def _step(self, number: int, given: Any, blocks: dict[tuple[int, int], Placed]) -> tuple[str, Step]:
+        """One step of the exact form; takes its blocks out of `blocks`."""
+        path = f"steps.{number}"
+        is_right = isinstance(given, dict) and isinstance(given.get("repeats"), list) and given["repeats"]
+        texts = [given.get(key) for key in ("phase", "name")] if is_right else [None]
+        weight = given.get("weight") if is_right else None
+        is_weight = isinstance(weight, int | float) and not isinstance(weight, bool) and 0 < weight <= MOST_REPEATS
+        if not is_weight or not all(isinstance(text, str) for text in texts):
+            self._refuse_header("is not as --out writes it: phase, name, weight, tokens, context, repeats", path)
+            self._raise()
+        made = []
+        for position, repeat in enumerate(given["repeats"]):
+            count = self._count(f"{path}.repeats.{position}", repeat, 1)
+            placed = blocks.pop((number, position), [])
+            if not placed:
+                self._refuse_header(f"block {position} has no ops", path)
+            made.append(Block(tuple(self._ordered(placed)), count))
+        tokens, context = (self._count(f"{path}.{key}", given.get(key, 0), 0) for key in ("tokens", "context"))
+        return given["phase"], Step(given["name"], tuple(made), float(given["weight"]), tokens, context)
+
+    def _ordered(self, ops: Placed) -> Iterator[Op]:
+        """In an order that respects `after`, stable by the file's; names what stands in a circle.
+
+        In the exact form the order is the file's, and `after` may name an op of an earlier block.
+        """
+        places: dict[str, int] = {}
+        for place, (line, op) in enumerate(ops):
+            if op.id in places:
+                self._refuse(line, f"id {op.id[:60]!r} is used twice", op.id[:60])
+            places[op.id] = place
+        if "steps" in self._header:
+            yield from (op for _, op in ops)
+            return
+        followers: dict[int, list[int]] = {}
+        waiting = [0] * len(ops)
+        for place, (line, op) in enumerate(ops):
+            for name in dict.fromkeys(op.after):
+                if name not in places:
+                    message = f"after names {name[:60]!r}, which is no op"
+                    self._refuse(line, message, op.id[:60], closest(name, places))
+                    continue
+                followers.setdefault(places[name], []).append(place)
+                waiting[place] += 1
+        ready = [place for place, count in enumerate(waiting) if not count]
+        heapify(ready)
+        while ready:
+            place = heappop(ready)
+            yield ops[place][1]
+            for follower in followers.get(place, ()):
+                waiting[follower] -= 1
+                if not waiting[follower]:
+                    heappush(ready, follower)
+        stuck = [ops[place] for place, count in enumerate(waiting) if count]
+        if stuck:
+            circle = ", ".join(repr(op.id[:60]) for _, op in stuck[:10])
+            self._refuse(stuck[0][0], f"these ops wait for each other in a circle: {circle}", stuck[0][1].id[:60])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sim.errors import InputError, Problem, SpecError
 from sim.paths import available, find, shipped_data
 from sim.workload.model import ModelSpec
-from sim.yamlfile import load_yaml, validate_model
+from sim.yamlfile import Document, closest, load_yaml, validate_model
 
 TENSOR_CLASSES = frozenset(
     [
@@ -60,7 +60,9 @@ class _FormatEntry(BaseModel):
     bytes: float = Field(gt=0)
 
 
-class _FormatFile(BaseModel):
+class FormatFile(BaseModel):
+    """The file of storage formats."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
     schema_: Literal["sparksim.formats/1"] = Field(alias="schema")
     source: str
@@ -117,7 +119,7 @@ def uses_more_bits(layer: int, n_layers: int) -> bool:
 def formats() -> dict[str, Format]:
     """Every storage format, by name."""
     document = load_yaml(shipped_data() / "workloads" / "quants" / "formats.yaml")
-    entries = validate_model(_FormatFile, document).formats
+    entries = validate_model(FormatFile, document).formats
     return {name: Format(name, entry.block, entry.bytes) for name, entry in entries.items()}
 
 
@@ -127,40 +129,38 @@ def load_quant(name: str | Path, search_dirs: Sequence[str | Path] = ()) -> Quan
     Raises:
         SpecError: its file is wrong. InputError: there is none.
     """
-    return _load_quant(find("quants", str(name), search_dirs))
+    path = find("quants", str(name), search_dirs)
+    try:
+        stat = path.stat()
+        stamp = stat.st_mtime_ns, stat.st_size
+    except (OSError, ValueError):
+        stamp = None
+    return _load_quant(path, stamp)
 
 
 @lru_cache(maxsize=64)
-def _load_quant(path: Path) -> QuantRecipe:
+def _load_quant(path: Path, _stamp: tuple[int, int] | None) -> QuantRecipe:
     document = load_yaml(path)
     file = validate_model(RecipeFile, document)
-    problems = []
-    for group in ("classes", "more_bits"):
-        for key, value in getattr(file, group).items():
-            for text, known in ((key, TENSOR_CLASSES), (value, formats())):
-                if text not in known:
-                    line = document.line_of((group, key))
-                    problems.append(
-                        Problem(
-                            f"unknown {text!r}", code="unknown_name", file=str(path), line=line, path=f"{group}.{key}"
-                        )
-                    )
-    if file.default not in formats():
-        problems.append(
-            Problem(
-                f"unknown format {file.default!r}",
-                code="unknown_name",
-                file=str(path),
-                line=document.line_of(("default",)),
-                path="default",
-            )
-        )
-    if problems:
+    if problems := list(_unknown_names(document, file)):
         raise SpecError(problems)
     table = formats()
     classes = tuple((key, table[value]) for key, value in file.classes.items())
     more = tuple((key, table[value]) for key, value in file.more_bits.items())
     return QuantRecipe(file.name, file.title, table[file.default], classes, more, file.runtimes, file.replaces)
+
+
+def _unknown_names(document: Document, file: RecipeFile) -> Iterator[Problem]:
+    named: list[tuple[tuple[str, ...], str, frozenset[str]]] = [(("default",), file.default, frozenset(formats()))]
+    for group in ("classes", "more_bits"):
+        for key, value in getattr(file, group).items():
+            named += [((group, key), key, TENSOR_CLASSES), ((group, key), value, frozenset(formats()))]
+    for place, name, known in named:
+        if name not in known:
+            guess = closest(name, sorted(known))
+            hint = f"did you mean '{guess}'?" if guess else f"known: {', '.join(sorted(known))}"
+            line, noun = document.line_of(place), "tensor class" if known is TENSOR_CLASSES else "format"
+            yield Problem(f"unknown {noun} {name[:60]!r}", "unknown_name", document.file, line, ".".join(place), hint)
 
 
 def resolve_quant(

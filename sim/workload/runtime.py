@@ -9,27 +9,51 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
+
+from sim.yamlfile import KINDS, source_complaint
+
+LONG_FORM = frozenset({"value", "kind", "source", "date", "range"})
 
 
 def _plain(value: Any) -> Any:
     """The long form `{value, kind, source}` of a number, without where it comes from (which `show --sources` lists)."""
-    if isinstance(value, dict) and "value" in value:
-        return value["value"]
-    return value
+    if not isinstance(value, dict) or "value" not in value:
+        return value
+    complaint = source_complaint(value.get("source"), value.get("kind"))
+    if extra := sorted(set(value) - LONG_FORM):
+        complaint = f"unknown field '{extra[0][:60]}' beside 'value'; there may be {', '.join(sorted(LONG_FORM))}"
+    if complaint:
+        raise ValueError(complaint)
+    return value["value"]
 
 
 def _range(value: Any) -> Any:
     """`[low, high]`, either end null."""
-    if isinstance(value, list) and len(value) == 2:
-        return (0 if value[0] is None else value[0], 2**62 if value[1] is None else value[1])
-    return value
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError("must be [low, high], either of them null")
+    low, high = 0 if value[0] is None else value[0], MOST if value[1] is None else value[1]
+    if not all(type(end) is int for end in (low, high)) or not 0 <= low <= high:
+        raise ValueError("must be two whole numbers from 0 up, the lower one first")
+    return low, high
 
 
-Number = Annotated[float, BeforeValidator(_plain)]
-Whole = Annotated[int, BeforeValidator(_plain)]
-Range = Annotated[tuple[int, int], BeforeValidator(_range)]
-ANY: tuple[int, int] = (0, 2**62)
+def _long_form(kind: str) -> WithJsonSchema:
+    text = {"type": "string"}
+    fields = {"value": {"type": kind}, "kind": {"enum": list(KINDS)}, "source": text, "date": text, "range": {}}
+    long = {"type": "object", "properties": fields, "required": ["value"], "additionalProperties": False}
+    return WithJsonSchema({"anyOf": [{"type": kind}, long]})
+
+
+MOST = 2**62
+_END = {"type": ["integer", "null"]}
+_RANGE = WithJsonSchema({"type": "array", "items": _END, "minItems": 2, "maxItems": 2})
+Number = Annotated[float, Strict(), Field(le=1e18), BeforeValidator(_plain), _long_form("number")]
+Seconds = Annotated[float, Strict(), Field(ge=0, le=10), BeforeValidator(_plain), _long_form("number")]
+Whole = Annotated[int, Strict(), Field(le=2**50), BeforeValidator(_plain), _long_form("integer")]
+Tile = Annotated[int, Strict(), Field(gt=0, le=65536), BeforeValidator(_plain), _long_form("integer")]
+Range = Annotated[tuple[int, int], BeforeValidator(_range), _RANGE]
+ANY: tuple[int, int] = (0, MOST)
 
 
 class _Frozen(BaseModel):
@@ -39,7 +63,9 @@ class _Frozen(BaseModel):
 class KernelRule(_Frozen):
     """When a kernel is chosen, and what its CTAs look like. Sizes in elements, bytes or SM cycles."""
 
-    ops: tuple[str, ...] = Field(description="op kinds it can run: gemm, grouped_gemm, attention, elementwise")
+    ops: tuple[Literal["gemm", "grouped_gemm", "attention", "elementwise"], ...] = Field(
+        description="op kinds it can run"
+    )
     dtypes: tuple[str, ...] = Field((), description="weight formats (for attention: KV formats); empty = any")
     m: Range = Field(ANY, description="rows of activations (tokens; for a grouped GEMM the tokens of the op)")
     query: Range = Field(ANY, description="attention: new positions per sequence")
@@ -51,41 +77,47 @@ class KernelRule(_Frozen):
     sites: tuple[str, ...] = Field((), description="only at these places of the model; empty = any")
     unit: str = Field(description="matrix or CUDA-core rate it uses: a key of the GPU's flop_per_clock_per_sm")
     efficiency: Number = Field(1.0, gt=0, le=1, description="share of the unit's issue slots the inner loop fills")
-    tile_m: tuple[int, ...] = Field((128,), description="choices of rows per tile: the fewest tiles, then the smallest")
+    tile_m: tuple[Tile, ...] = Field(
+        (128,), min_length=1, max_length=64, description="choices of rows per tile: the fewest tiles, then the smallest"
+    )
     tile_m_by: Literal["tokens", "expert_rows"] = Field(
         "tokens", description="grouped GEMM: tile height for all tokens, or for the mean rows of an expert"
     )
-    tile_n: int = Field(128, gt=0, description="columns per tile (attention: keys per step)")
-    tile_k: Whole = Field(64, gt=0, description="depth of a K-step")
-    stages: int = Field(2, gt=0, description="K-steps whose fetches may be outstanding")
+    tile_n: Tile = Field(128, description="columns per tile (attention: keys per step)")
+    tile_k: Tile = Field(64, description="depth of a K-step")
+    stages: Whole = Field(2, gt=0, le=256, description="K-steps whose fetches may be outstanding")
     schedule: Literal["tiles", "persistent", "split_k"] = "tiles"
-    shares_empty_tiles: bool = Field(
+    shares_empty_tiles: Annotated[bool, Strict()] = Field(
         False,
         description="grouped GEMM, persistent: CTAs share out the tiles that there could be (all tokens to each "
         "expert), so that those with the popular experts get more work",
     )
-    ctas_per_sm: int = Field(0, ge=0, description="persistent: CTAs launched per SM; 0 = as many as fit")
-    split_limit: int = Field(1, gt=0, description="most K-splits (attention decode: most KV splits)")
-    split_steps: int = Field(1, gt=0, description="fewest K-steps that a split keeps")
-    swizzle: int = Field(1, gt=0, description="rows of tiles that are walked together; 1 = columns outermost")
+    ctas_per_sm: Whole = Field(0, ge=0, le=1024, description="persistent: CTAs launched per SM; 0 = as many as fit")
+    split_limit: Whole = Field(1, gt=0, le=65536, description="most K-splits (attention decode: most KV splits)")
+    split_steps: Whole = Field(1, gt=0, le=65536, description="fewest K-steps that a split keeps")
+    swizzle: Whole = Field(
+        1, gt=0, le=65536, description="rows of tiles that are walked together; 1 = columns outermost"
+    )
     order: Literal["bnm", "bmn", "nbm"] = Field(
         "bnm", description="how tiles are walked, slowest first: b batches (experts), m rows, n columns of the output"
     )
-    threads: int = Field(256, gt=0)
-    registers: int = Field(128, gt=0, description="32-bit registers per thread")
-    shared_bytes: int | None = Field(None, description="shared memory per CTA; null = stages x tiles")
-    prologue_cycles: Whole = Field(500, ge=0, description="CTA start to its first fetch")
+    threads: Whole = Field(256, gt=0, le=1024)
+    registers: Whole = Field(128, gt=0, le=255, description="32-bit registers per thread")
+    shared_bytes: Whole | None = Field(None, ge=0, description="shared memory per CTA; null = stages x tiles")
+    prologue_cycles: Whole = Field(500, ge=0, le=10**9, description="CTA start to its first fetch")
     step_cycles: Whole = Field(
-        0, ge=0, description="barrier and address work per K-step that overlaps nothing of the CTA"
+        0, ge=0, le=10**9, description="barrier and address work per K-step that overlaps nothing of the CTA"
     )
-    pad_n: int = Field(1, gt=0, description="the weights' columns are stored padded to a multiple of this")
-    pad_k: int = Field(1, gt=0, description="the weights' depth is stored padded to a multiple of this")
-    is_padded: bool = Field(True, description="matrix units work on whole tiles; false: only on the rows there are")
+    pad_n: Whole = Field(1, gt=0, le=65536, description="the weights' columns are stored padded to a multiple of this")
+    pad_k: Whole = Field(1, gt=0, le=65536, description="the weights' depth is stored padded to a multiple of this")
+    is_padded: Annotated[bool, Strict()] = Field(
+        True, description="matrix units work on whole tiles; false: only on the rows there are"
+    )
     activation: str | None = Field(None, description="format in which activations are read, when not the op's own")
     quantize_site: str | None = Field(None, description="site launched before it to bring activations into that format")
     alu_flops_per_weight: Number = Field(0.0, ge=0, description="CUDA-core work to unpack one weight, per tile pass")
     alu_flops_per_score: Number = Field(0.0, ge=0, description="attention: CUDA-core work per score (softmax)")
-    gqa_packs: tuple[int, ...] = Field(
+    gqa_packs: tuple[Tile, ...] = Field(
         (), description="attention: query heads of a KV head that a CTA can take together; empty = all of them"
     )
     reduce_site: str | None = Field(None, description="site launched after a split to add the parts up")
@@ -100,14 +132,14 @@ class Launch(_Frozen):
     write: Number = Field(0.0, ge=0, description="bytes written per element")
     flops: Number = Field(1.0, ge=0, description="CUDA-core FLOPs per element")
     share: Number = Field(1.0, gt=0, description="part of the site's elements that this launch covers")
-    is_row: bool = Field(False, description="reduces rows (norm, softmax): a CTA per row")
-    is_cold: bool = Field(False, description="reads from memory, not what the previous op wrote")
+    is_row: Annotated[bool, Strict()] = Field(False, description="reduces rows (norm, softmax): a CTA per row")
+    is_cold: Annotated[bool, Strict()] = Field(False, description="reads from memory, not what the previous op wrote")
 
 
 class Case(_Frozen):
     """The launches of a site while a step has at most `tokens` tokens (null: any number)."""
 
-    tokens: int | None = None
+    tokens: Annotated[int, Strict(), Field(ge=0)] | None = None
     launches: tuple[Launch, ...] = ()
 
 
@@ -124,11 +156,11 @@ Site = Annotated[tuple[Case, ...], BeforeValidator(_cases)]
 class MemoryRules(_Frozen):
     """What the runtime itself takes of the memory pool."""
 
-    context_bytes: Whole = Field(description="CUDA context, code and libraries")
-    workspace_bytes: Whole = Field(0, description="fixed scratch")
-    logits_bytes_per_value: Number = Field(4.0, description="output logits kept per value")
-    activation_copies: Number = Field(2.0, description="live activation tensors of the widest layer width")
-    kv_block_tokens: Whole = Field(1, gt=0, description="KV is allocated in blocks of this many tokens")
+    context_bytes: Whole = Field(ge=0, description="CUDA context, code and libraries")
+    workspace_bytes: Whole = Field(0, ge=0, description="fixed scratch")
+    logits_bytes_per_value: Number = Field(4.0, ge=0, description="output logits kept per value")
+    activation_copies: Number = Field(2.0, ge=0, description="live activation tensors of the widest layer width")
+    kv_block_tokens: Whole = Field(1, gt=0, le=2**20, description="KV is allocated in blocks of this many tokens")
     fraction: Number = Field(1.0, gt=0, le=1, description="share of the visible memory that the runtime may use")
 
 
@@ -140,25 +172,26 @@ class RuntimeSpec(_Frozen):
     date: str = ""
     title: str = ""
     source: str = ""
-    ubatch_tokens: Whole = Field(gt=0, description="most tokens of one forward pass")
+    ubatch_tokens: Whole = Field(gt=0, le=2**20, description="most tokens of one forward pass")
     prefill_packing: Literal["sequences", "tokens"] = Field(
         "sequences", description="how a batch of prompts fills passes"
     )
     kv_dtype: str = Field(description="format of the KV cache unless the user says otherwise")
+    kv_dtypes: tuple[str, ...] = Field((), description="formats that it offers for the KV cache; empty = any")
     activation_dtype: str = Field(description="format of the residual stream")
     window_cache: Literal["window", "ubatch"] = Field(
         "window", description="keys that a windowed layer keeps and reads: its window, or window + ubatch"
     )
-    kv_padding_tokens: Whole = Field(1, gt=0, description="attention reads a multiple of this many keys")
+    kv_padding_tokens: Whole = Field(1, gt=0, le=2**20, description="attention reads a multiple of this many keys")
     launch: Literal["graph", "eager"] = "graph"
-    graph_batch_limit: Whole = Field(2**31, description="decode batches above this run without a graph")
-    host_step_s: Number = Field(0.0, ge=0, description="CPU time between two forward passes that the GPU waits for")
-    is_async: bool = Field(
+    graph_batch_limit: Whole = Field(2**31, ge=0, description="decode batches above this run without a graph")
+    host_step_s: Seconds = Field(0.0, description="CPU time between two forward passes that the GPU waits for")
+    is_async: Annotated[bool, Strict()] = Field(
         False, description="the host prepares a pass while the GPU still runs the one before (graphs)"
     )
-    host_launch_s: Number = Field(0.0, ge=0, description="CPU time per launch outside a graph")
-    host_sequence_s: Number = Field(0.0, ge=0, description="CPU time per running sequence and step")
-    graph_launch_s: Number = Field(0.0, ge=0, description="CPU time to launch a graph")
+    host_launch_s: Seconds = Field(0.0, description="CPU time per launch outside a graph")
+    host_sequence_s: Seconds = Field(0.0, description="CPU time per running sequence and step")
+    graph_launch_s: Seconds = Field(0.0, description="CPU time to launch a graph")
     prefill_launch: Literal["graph", "eager"] = "eager"
     qkv: Literal["fused", "separate"] = "separate"
     gate_up: Literal["fused", "separate"] = "separate"
@@ -178,10 +211,10 @@ class RuntimeSpec(_Frozen):
 class RuntimeFile(_Frozen):
     """The file: what all versions share, and the versions in order, each a patch on the one before."""
 
-    schema_: str = Field(alias="schema")
+    schema_: Literal["sparksim.runtime/1"] = Field(alias="schema")
     name: str
     title: str = ""
     source: str = ""
     aliases: tuple[str, ...] = ()
-    base: dict[str, Any]
-    versions: dict[str, dict[str, Any]]
+    base: dict[str, Any] = Field(description="what all versions share")
+    versions: dict[str, dict[str, Any]] = Field(min_length=1, description="version -> its changes over the one before")

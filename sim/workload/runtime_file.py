@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from sim.errors import InputError, Problem, SpecError
-from sim.paths import find, normalize
+from sim.paths import find, is_path
 from sim.units import parse_quantity
 from sim.workload.layer import SITES
+from sim.workload.quant import formats
 from sim.workload.runtime import RuntimeFile, RuntimeSpec
-from sim.yamlfile import Document, closest, load_yaml, validate_model
+from sim.yamlfile import Document, Key, closest, load_yaml, problems_of, validate_model
 
-SETTABLE = {
+SETTABLE: Mapping[str, type | str] = {
     "ubatch_tokens": int,
     "kv_dtype": str,
     "window_cache": str,
@@ -30,9 +34,18 @@ SETTABLE = {
     "logits": str,
     "qkv": str,
     "gate_up": str,
+    "memory.fraction": "%",
 }
-"""Fields that `--set runtime.NAME=VALUE` may set, and how their text is read."""
-ALIASES = {"max_num_batched_tokens": "ubatch_tokens", "n_ubatch": "ubatch_tokens", "ubatch": "ubatch_tokens"}
+"""Fields that `--set runtime.NAME=VALUE` may set, and how their text is read: a type, or a unit."""
+ALIASES = {
+    "max_num_batched_tokens": "ubatch_tokens",
+    "n_ubatch": "ubatch_tokens",
+    "ubatch": "ubatch_tokens",
+    "gpu_memory_utilization": "memory.fraction",
+}
+_FACTOR = re.compile(r"x\s*([0-9.]+)", re.ASCII)
+_LONGEST_VERSION = 60
+Place = tuple[Key, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,37 +62,67 @@ def load_runtime(
 ) -> LoadedRuntime:
     """Reads the runtime that `NAME[@VERSION]` or a path stands for.
 
-    `overrides`: field -> text, as after `runtime.`. No version: the newest described. An undescribed one: the newest
-    described that is not later, with a warning.
+    `overrides`: field -> text, as after `runtime.`; "x2" multiplies. No version: the newest described. An undescribed
+    one: the newest described that is not later, with a warning.
 
     Raises:
         SpecError: the file is wrong, every problem with its line.
         InputError: no such runtime or version, or a field that cannot be set.
     """
-    name, _, version = ref.partition("@")
-    path = find("runtimes", name, search_dirs)
-    document, file = _read(path)
+    name, at, version = ref.rpartition("@") if "@" in ref and not _is_file(ref) else (ref, "", "")
+    if at and not version:
+        raise InputError(Problem("no version stands behind the @", "unknown_version", path="runtime"))
+    document, file = _read(find("runtimes", name, search_dirs))
     chosen, warnings = _version(file, version)
-    merged: dict[str, Any] = file.base
-    for label, changes in file.versions.items():
-        merged = merge(merged, changes)
-        if label == chosen:
-            break
-    settings = _settings(overrides or {})
-    merged = {**merged, **settings, "name": file.name, "version": chosen, "title": file.title, "source": file.source}
-    spec = _resolve(document, merged)
+    spec = _resolve(document, file, chosen, {})
+    if overrides:
+        spec = _resolve(document, file, chosen, _settings(overrides, spec))
     return LoadedRuntime(spec, tuple(sorted((overrides or {}).items())), warnings)
 
 
+def check_runtime(path: Path) -> RuntimeFile:
+    """The file in `path`, if every version in it is right.
+
+    Raises:
+        SpecError: every problem of every version, with its line.
+    """
+    document, file = _read(path)
+    problems: dict[Problem, None] = {}
+    for label in file.versions:
+        try:
+            _resolve(document, file, label, {})
+        except SpecError as error:
+            problems |= dict.fromkeys(error.problems)
+    if problems:
+        raise SpecError(problems)
+    return file
+
+
+def _is_file(ref: str) -> bool:
+    try:
+        return is_path(ref) and Path(ref).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 @lru_cache(maxsize=32)
-def _read_cached(path: str, _stamp: tuple[int, int]) -> tuple[Document, RuntimeFile]:
+def _read_cached(path: str, _stamp: tuple[int, int] | None) -> tuple[Document, RuntimeFile]:
     document = load_yaml(path)
-    return document, validate_model(RuntimeFile, document)
+    file = validate_model(RuntimeFile, document)
+    orders = [_order(label) for label in file.versions]
+    if orders != sorted(orders):
+        line = document.line_of(("versions",))
+        raise SpecError(Problem("must be listed oldest first", "bad_value", document.file, line, "versions"))
+    return document, file
 
 
 def _read(path: Path) -> tuple[Document, RuntimeFile]:
-    stat = path.stat()
-    return _read_cached(str(path), (stat.st_mtime_ns, stat.st_size))
+    try:
+        stat = path.stat()
+        stamp = stat.st_mtime_ns, stat.st_size
+    except (OSError, ValueError):
+        stamp = None
+    return _read_cached(str(path), stamp)
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,75 +139,135 @@ def _version(file: RuntimeFile, wanted: str) -> tuple[str, tuple[str, ...]]:
     labels = list(file.versions)
     if not wanted:
         return labels[-1], ()
+    order = _order(wanted) if len(wanted) <= _LONGEST_VERSION else ()
     for label in labels:
-        if normalize(label) == normalize(wanted):
+        if label == wanted or (order and _order(label) == order):
             return label, ()
-    earlier = [label for label in labels if _order(label) <= _order(wanted)]
-    if not _order(wanted) or not earlier:
-        problem = Problem(
-            f"{file.name} has no version {wanted!r} and none before it",
-            code="unknown_version",
-            hint=f"described: {', '.join(labels)}",
-        )
-        raise InputError(problem)
+    earlier = [label for label in labels if _order(label) <= order]
+    if not order or not earlier:
+        message = f"{file.name} has no version {wanted[:_LONGEST_VERSION]!r} and none before it"
+        raise InputError(Problem(message, code="unknown_version", hint=f"described: {', '.join(labels)}"))
     return earlier[-1], (f"{file.name}@{wanted} is not described; using {earlier[-1]}, the newest that is not later",)
 
 
 def _order(label: str) -> tuple[int, ...]:
-    """The numbers in a version label, for ordering: b7941 -> (7941,), v0.26.0 -> (0, 26, 0)."""
-    digits = "".join(c if c.isdigit() else " " for c in label.split("+", maxsplit=1)[0])
-    return tuple(int(part) for part in digits.split())
+    """The numbers in a version label, for ordering: b7941 -> (7941,), v0.26.0 -> (0, 26), as 0.26."""
+    parts = [int(part) for part in re.findall(r"[0-9]+", label.partition("+")[0][:_LONGEST_VERSION])]
+    while len(parts) > 1 and not parts[-1]:
+        parts.pop()
+    return tuple(parts)
 
 
-def _settings(overrides: Mapping[str, str]) -> dict[str, Any]:
+def _settings(overrides: Mapping[str, str], spec: RuntimeSpec) -> dict[str, Any]:
+    """The value that each override sets, by the dotted name of its field; `spec` has what factors multiply."""
     settings: dict[str, Any] = {}
     problems = []
     for given, text in overrides.items():
         name = ALIASES.get(given, given)
-        kind = SETTABLE.get(name)
-        if kind is None:
+        path = f"runtime.{given[:60]}"
+        if name not in SETTABLE:
             guess = closest(given, [*SETTABLE, *ALIASES])
             hint = f"did you mean 'runtime.{guess}'?" if guess else f"settable: {', '.join(SETTABLE)}"
-            problems.append(
-                Problem(f"unknown runtime field {given!r}", code="unknown_field", path=f"runtime.{given}", hint=hint)
-            )
+            problems.append(Problem(f"unknown runtime field {given[:60]!r}", "unknown_field", path=path, hint=hint))
             continue
         try:
-            settings[name] = int(text) if kind is int else str(text) if kind is str else parse_quantity(text, str(kind))
-        except ValueError:
-            problems.append(Problem(f"must be a whole number, not {text!r}", code="bad_value", path=f"runtime.{given}"))
+            settings[name] = _setting(text, SETTABLE[name], spec, name)
         except InputError as error:
-            problems += [Problem(p.message, p.code, path=f"runtime.{given}", hint=p.hint) for p in error.problems]
+            problems += [replace(problem, path=path) for problem in error.problems]
     if problems:
         raise InputError(problems)
     return settings
 
 
-def _resolve(document: Document, merged: dict[str, Any]) -> RuntimeSpec:
-    spec = validate_model(RuntimeSpec, document, data=merged, at=("base",))
-    wanted = set(SITES) | {rule.quantize_site for rule in spec.kernels.values() if rule.quantize_site}
-    missing = sorted(wanted - set(spec.sites))
-    unknown = sorted(set(spec.sites) - wanted)
-    problems = [
-        Problem(
-            f"site {site!r} is not listed",
-            code="missing_site",
-            file=document.file,
-            path=f"base.sites.{site}",
-            hint="[] says that nothing is launched there",
-        )
-        for site in missing
-    ]
-    problems += [
-        Problem(
-            f"unknown site {site!r}",
-            code="unknown_site",
-            file=document.file,
-            path=f"base.sites.{site}",
-            hint=f"did you mean {closest(site, wanted)!r}?",
-        )
-        for site in unknown
-    ]
+def _setting(text: str, kind: type | str, spec: RuntimeSpec, name: str) -> Any:
+    """The value that an override's text stands for.
+
+    Raises:
+        InputError: it is none of the field's kind.
+    """
+    if kind is str:
+        return text
+    factor = _FACTOR.fullmatch(text)
+    if factor:
+        current = spec
+        for key in name.split("."):
+            current = getattr(current, key)
+        value = float(current) * parse_quantity(factor[1], "")  # type: ignore[arg-type]
+    else:
+        value = parse_quantity(text, "" if kind is int else str(kind))
+    if kind is not int:
+        return value
+    if value != int(value):
+        raise InputError(Problem(f"must be a whole number, not {value:g}", "bad_value"))
+    return int(value)
+
+
+def _resolve(document: Document, file: RuntimeFile, chosen: str, settings: Mapping[str, Any]) -> RuntimeSpec:
+    """The version `chosen` with `settings` (dotted name -> value) on top, checked as a whole."""
+    merged: dict[str, Any] = file.base
+    layers: list[Place] = [("base",)]
+    for label, changes in file.versions.items():
+        merged = merge(merged, changes)
+        layers.append(("versions", label))
+        if label == chosen:
+            break
+    for name, value in settings.items():
+        outer, _, inner = name.rpartition(".")
+        merged = merge(merged, {outer: {inner: value}} if outer else {name: value})
+    merged |= {"name": file.name, "version": chosen, "title": file.title, "source": file.source}
+
+    def layer(place: Place) -> Place:
+        """Where the value at `place` was said last."""
+        holding = [each for each in layers if document.at((*each, *place)) is not None]
+        return holding[-1] if holding else layer(place[:-1]) if len(place) > 1 else layers[0]
+
+    def placed(problem: Problem) -> Problem:
+        path = problem.path or ""
+        given = next((name for name in settings if path == name), None)
+        if given:
+            return Problem(problem.message, "bad_override", path=f"runtime.{given}")
+        place = tuple(int(key) if key.isdecimal() else key for key in path.split("."))
+        return replace(problem, path=".".join([*map(str, layer(place)), path]))
+
+    try:
+        spec = RuntimeSpec.model_validate(merged)
+    except ValidationError as error:
+        found = problems_of(error, RuntimeSpec, merged, lambda p: (document.file, document.line_of((*layer(p), *p))))
+        raise SpecError(map(placed, found)) from None
+    problems = [*_site_problems(document, spec), *_format_problems(document, spec, settings)]
     if problems:
         raise SpecError(problems)
     return spec
+
+
+def _site_problems(document: Document, spec: RuntimeSpec) -> Iterable[Problem]:
+    wanted = set(SITES) | {rule.quantize_site for rule in spec.kernels.values() if rule.quantize_site}
+    line = document.line_of(("base", "sites"))
+    missing, unknown = sorted(wanted - set(spec.sites)), sorted(set(spec.sites) - wanted)
+    guesses = {site: closest(site, wanted) for site in unknown}
+    for site in missing:
+        if site not in guesses.values():
+            message, hint = f"site {site!r} is not listed", "[] says that nothing is launched there"
+            yield Problem(message, "missing_site", document.file, line, "base.sites", hint)
+    for site, guess in guesses.items():
+        hint = f"did you mean {guess!r}?" if guess else "`sparksim show runtimes NAME` lists the sites"
+        line = document.line_of(("base", "sites", site))
+        yield Problem(
+            f"unknown site {site[:60]!r}", "unknown_site", document.file, line, f"base.sites.{site[:60]}", hint
+        )
+
+
+def _format_problems(document: Document, spec: RuntimeSpec, settings: Mapping[str, Any]) -> Iterable[Problem]:
+    named = {"kv_dtype": spec.kv_dtype, "activation_dtype": spec.activation_dtype}
+    named |= {f"kernels.{name}.activation": rule.activation for name, rule in spec.kernels.items() if rule.activation}
+    named |= {f"kv_dtypes.{index}": name for index, name in enumerate(spec.kv_dtypes)}
+    for path, name in named.items():
+        if name not in formats():
+            guess = closest(name, formats())
+            hint = f"did you mean '{guess}'?" if guess else f"known: {', '.join(formats())}"
+            line = document.line_of(("base", *path.split(".")))
+            message = f"unknown format {name[:60]!r}"
+            if path in settings:
+                yield Problem(message, "unknown_format", path=f"runtime.{path}", hint=hint)
+            else:
+                yield Problem(message, "unknown_format", document.file, line, f"base.{path}", hint)

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sim.yamlfile.document import Document, Key, read_bytes
+from sim.yamlfile.document import MAX_NODES, Document, Key, read_bytes
 from sim.yamlfile.json_text import load_json, load_json_text
+from sim.yamlfile.source import KINDS, source_complaint
 from sim.yamlfile.validate import closest, problems_of, unknown_field, validate_model
 from sim.yamlfile.write import dump_yaml
 from sim.yamlfile.yaml_text import load_yaml, load_yaml_text, resolve_scalar
 
 __all__ = [
+    "KINDS",
+    "MAX_NODES",
     "Document",
     "Key",
     "closest",
@@ -29,6 +32,7 @@ __all__ = [
     "problems_of",
     "read_bytes",
     "resolve_scalar",
+    "source_complaint",
     "unknown_field",
     "validate_model",
 ]

@@ -72,12 +72,20 @@ def read_bytes(path: str | Path) -> bytes:
     file = str(path)
     try:
         if not Path(path).is_file():
-            refuse("is a folder" if Path(path).is_dir() else "no such file", file, code="no_such_file")
+            refuse(_not_a_file(Path(path)), file, code="no_such_file")
         with Path(path).open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as exc:
         refuse(f"cannot be read: {getattr(exc, 'strerror', None) or exc}", file, code="unreadable")
     return content
+
+
+def _not_a_file(path: Path) -> str:
+    if path.is_dir():
+        return "is a folder"
+    if path.is_symlink():
+        return f"is a link to '{path.readlink()}', which is not there"
+    return "is not a regular file" if path.exists() else "no such file"
 
 
 def check_text(content: bytes, file: str) -> None:

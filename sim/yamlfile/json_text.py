@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
@@ -44,8 +45,9 @@ def load_json_text(text: str | bytes, file: str = "<text>") -> Document:
     except json.JSONDecodeError as exc:
         refuse(f"not JSON: {exc.msg}", file, exc.lineno)
     except ValueError as exc:
-        refuse(str(exc), file)
-    _check_json(data, file)
+        message = str(exc)
+        refuse(message, file, _line_of_token(decoded, lambda token: message.startswith(token[:24])))
+    _check_json(data, file, decoded)
     found: list[Mark] = []
 
     def find_marks() -> Mark:
@@ -71,7 +73,28 @@ def _parse_int(text: str) -> int | float | str | bool | None:
     return resolve_scalar(text) if len(text) > 18 else int(text)
 
 
-def _check_json(data: Any, file: str) -> None:
+def _line_of_token(text: str, is_it: Callable[[str], bool]) -> int | None:
+    """The line of the first number or word for which `is_it` holds."""
+    line = 1
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        if token == "\n":
+            line += 1
+        elif token[0] not in '"{}[]:,' and is_it(token):
+            return line
+        else:
+            line += token.count("\n")
+    return None
+
+
+def _is_infinite(token: str) -> bool:
+    try:
+        return not isfinite(float(token))
+    except (ValueError, OverflowError):
+        return False
+
+
+def _check_json(data: Any, file: str, text: str) -> None:
     """Nesting, node count, finite numbers and encodable text of parsed JSON."""
     nodes, level = 0, [data]
     for depth in range(MAX_DEPTH + 1):
@@ -86,7 +109,7 @@ def _check_json(data: Any, file: str) -> None:
             elif isinstance(value, list):
                 following.extend(value)
             elif isinstance(value, float) and not isfinite(value):
-                refuse("a number is too large: numbers must be finite", file)
+                refuse("a number is too large: numbers must be finite", file, _line_of_token(text, _is_infinite))
             elif isinstance(value, str) and not value.isascii() and value.encode("utf-8", "ignore").decode() != value:
                 refuse("holds half of a surrogate pair: not text", file)
         if depth == MAX_DEPTH and any(isinstance(value, (dict, list)) for value in level):

@@ -74,7 +74,7 @@ def problems_of(
         parent = place[:-1]
         absent = [str(path[-1]) for path in missing if path[:-1] == parent]
         known = [name for name in fields_at(model, parent) if name in absent or not _holds(data, (*parent, name))]
-        guess = closest(str(place[-1]), [*absent, *known])
+        guess = closest(str(place[-1]), [*absent, *known]) or closest(str(place[-1]), fields_at(model, parent))
         missing.discard((*parent, guess or ""))
         found.append(_problem(unknown_field(str(place[-1]), guess, known), "unknown_field", place, locate, at))
     for place, items in errors.items():
@@ -95,10 +95,10 @@ def unknown_field(name: str, guess: str | None, known: Iterable[str]) -> str:
     return f"unknown field '{name[:60]}'" + (f"; other fields here: {names}" if names else "")
 
 
-def closest(name: str, names: Iterable[str]) -> str | None:
-    """The one of `names` most like `name`, if any is like it at all."""
+def closest(name: str, names: Iterable[str], least: float = 0.6) -> str | None:
+    """The one of `names` most like `name`, if any is at least so much like it (0 to 1)."""
     lower = {known.casefold(): known for known in names}
-    found = get_close_matches(name[:60].casefold(), lower, 1, 0.6)
+    found = get_close_matches(name[:60].casefold(), lower, 1, least)
     return lower[found[0]] if found else None
 
 
@@ -161,6 +161,17 @@ def _text(item: Any) -> str:
         guess = closest(str(item["input"]), names)
         mended = f"; did you mean '{guess}'?" if guess else ""
         return f"must be {context['expected']}, not {_shown(item['input'])}{mended}"
+    for sign, words in (
+        ("greater_than_equal", "{} or more"),
+        ("greater_than", "more than {}"),
+        ("less_than_equal", "at most {}"),
+    ):
+        if kind == sign:
+            bound = words.format(f"{context.get('ge', context.get('gt', context.get('le'))):,}")
+            return f"must be {bound}, not {_shown(item['input'])}"
+    if kind in ("too_short", "too_long"):
+        bound = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
+        return f"must have {bound} of them, not {context['actual_length']}"
     text = str(item["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
     text = text.replace("Input should be", "must be").replace("should have", "must have")
     return text[:1].lower() + text[1:] if text.startswith(("Value", "List", "Dict", "String", "Tuple")) else text

@@ -64,6 +64,8 @@ def load_yaml_text(text: str | bytes, file: str = "<text>") -> Document:
         builder.read(_LOADER(content))
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else None
+        if "maximum nesting depth" in str(exc.problem):  # the scanner looks ahead and may be the first to count
+            refuse(f"is nested deeper than {MAX_DEPTH} levels", file, line)
         refuse(" ".join(str(part) for part in (exc.context, exc.problem) if part) or "not YAML", file, line)
     except (yaml.YAMLError, ValueError) as exc:
         refuse(f"not YAML: {' '.join(str(exc).split())[:120]}", file)

@@ -1,0 +1,75 @@
+"""The kinds of file there are, by the schema they name, and how each is read in full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sim.errors import InputError, Problem, gather
+from sim.system.plugins import load_hardware
+from sim.system.scenario import ScenarioFile, read_scenario
+from sim.workload.hf_config import load_model
+from sim.workload.optrace import read_ops
+from sim.workload.quant import FormatFile, load_quant, resolve_quant
+from sim.workload.runtime_file import check_runtime, load_runtime
+from sim.yamlfile import closest, load_file, validate_model
+
+MODEL_KEYS = frozenset({"architectures", "model_type", "hidden_size", "producer", "quantization"})
+OTHERS = ("sparksim.measurements/1", "sparksim.targets/1")
+"""Files that the verb `validate` reads in full; here only their form is looked at."""
+
+
+def kind_of(path: Path) -> str:
+    """Read the file in `path` in full, with everything that it names; what kind of file it is.
+
+    Raises:
+        InputError: every problem with its line.
+    """
+    if path.suffix == ".jsonl":
+        read_ops(path)
+        return "op trace"
+    document = load_file(path)
+    data = document.data if isinstance(document.data, dict) else {}
+    schema = data.get("schema")
+    if schema is None and MODEL_KEYS & set(data):
+        load_model(path)
+        return "model"
+    if not isinstance(schema, str) or schema not in READERS:
+        guess = closest(str(schema), READERS)
+        hint = f"did you mean '{guess}'?" if guess else f"known: {', '.join(READERS)}, or a model's config.json"
+        line = document.line_of(("schema",))
+        message = "names no schema" if schema is None else f"schema {str(schema)[:60]!r} is not known"
+        raise InputError(Problem(message, "unknown_schema", str(path), line, "schema", hint))
+    kind, read = READERS[schema]
+    read(path)
+    return kind
+
+
+def _check_formats(path: Path) -> None:
+    validate_model(FormatFile, load_file(path))
+
+
+def _check_scenario(path: Path) -> None:
+    """The scenario, and everything that it names."""
+    scenario: ScenarioFile = read_scenario(path)
+    at, version = ("@", scenario.runtime.version) if scenario.runtime.version else ("", "")
+    name = f"{scenario.runtime.name}{at}{version}"
+    changes = {key: str(value) for key, value in scenario.runtime.set.items()}
+    _, model, runtime = gather(
+        lambda: load_hardware(scenario.system.hardware, scenario.system.set),
+        lambda: load_model(scenario.model),
+        lambda: load_runtime(name, overrides=changes),
+    )
+    resolve_quant(model, scenario.quant, runtime.spec.name)
+
+
+READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "sparksim.hardware/1": ("hardware", load_hardware),
+    "sparksim.runtime/1": ("runtime", check_runtime),
+    "sparksim.ops/1": ("op trace", read_ops),
+    "sparksim.quant/1": ("quantisation recipe", lambda path: load_quant(str(path))),
+    "sparksim.formats/1": ("storage formats", _check_formats),
+    "sparksim.scenario/1": ("scenario", _check_scenario),
+    **{schema: (schema.partition(".")[2].partition("/")[0], load_file) for schema in OTHERS},
+}
+"""Schema -> what the kind is called, and what reads such a file."""

@@ -1,0 +1,134 @@
+"""Which architectures of `config.json` are modelled, which keys are read, and which sizes are sane."""
+
+from __future__ import annotations
+
+import re
+
+DENSE = frozenset(
+    {
+        "LlamaForCausalLM",
+        "MistralForCausalLM",
+        "Qwen2ForCausalLM",
+        "Qwen3ForCausalLM",
+        "Qwen3VLForConditionalGeneration",
+    }
+)
+"""Grouped-query attention and a gated feed-forward part in every layer."""
+
+MOE = frozenset(
+    {"MixtralForCausalLM", "Qwen3MoeForCausalLM", "GptOssForCausalLM", "Qwen3VLMoeForConditionalGeneration"}
+)
+"""A mixture of experts in all or some layers."""
+
+WITHOUT_VISION = frozenset({"Qwen3VLForConditionalGeneration", "Qwen3VLMoeForConditionalGeneration"})
+"""Modelled as far as their text goes."""
+
+REASONS = {
+    "Deepseek": "multi-head latent attention",
+    "Kimi": "multi-head latent attention",
+    "Llama4": "chunked attention and interleaved experts",
+    "NemotronH": "Mamba2 layers",
+    "Nemotron": "layers of unequal shape",
+    "DeciLM": "layers of unequal shape",
+    "Gemma": "mixed head sizes and shared keys",
+    "Qwen3_5": "gated delta net layers",
+    "Qwen3Next": "gated delta net layers",
+}
+"""Why not, by how the name of an architecture begins."""
+
+KNOWN = frozenset(
+    [
+        "architectures",
+        "attention_bias",
+        "head_dim",
+        "hidden_size",
+        "intermediate_size",
+        "layer_types",
+        "max_position_embeddings",
+        "max_window_layers",
+        "model_type",
+        "moe_intermediate_size",
+        "num_attention_heads",
+        "num_experts",
+        "num_experts_per_tok",
+        "num_hidden_layers",
+        "num_key_value_heads",
+        "num_local_experts",
+        "quantization_config",
+        "sliding_window",
+        "tie_word_embeddings",
+        "torch_dtype",
+        "dtype",
+        "use_sliding_window",
+        "vocab_size",
+        "text_config",
+        "mlp_only_layers",
+        "decoder_sparse_step",
+        "experts_per_token",
+        "mlp_bias",
+        "qkv_bias",
+        "use_qk_norm",
+        "sparksim",
+        "aliases",
+    ]
+)
+"""Keys that are read."""
+
+HARMLESS = frozenset(
+    [
+        "swiglu_limit",
+        "router_aux_loss_coef",
+        "output_router_logits",
+        "initial_context_length",
+        "hidden_act",
+        "norm_topk_prob",
+        "hidden_dropout",
+        "router_jitter_noise",
+        "vision_config",
+        "image_token_id",
+        "video_token_id",
+        "vision_start_token_id",
+        "vision_end_token_id",
+    ]
+)
+"""Keys that look structural and change nothing that is modelled."""
+
+STRUCTURAL = re.compile(r"bias|expert|head|rank|latent|conv|ssm|moe|window|intermediate|mamba|linear_")
+"""Other keys that match say something about the layers: what is not modelled is refused, never overlooked."""
+
+EXPERT_KEYS = (
+    "num_experts",
+    "num_local_experts",
+    "num_experts_per_tok",
+    "experts_per_token",
+    "moe_intermediate_size",
+    "decoder_sparse_step",
+    "mlp_only_layers",
+)
+"""Keys that only a mixture of experts has."""
+
+FLAGS = ("attention_bias", "mlp_bias", "qkv_bias", "tie_word_embeddings", "use_qk_norm", "use_sliding_window")
+"""Keys that are true or false."""
+
+MOST_PARAMETERS = 10**14
+"""A model beyond this is a typing error: the largest published ones have some 10^12."""
+
+LIMITS = {
+    "num_hidden_layers": 2048,
+    "hidden_size": 2**20,
+    "vocab_size": 2**24,
+    "num_attention_heads": 2**14,
+    "num_key_value_heads": 2**14,
+    "head_dim": 2**14,
+    "intermediate_size": 2**24,
+    "moe_intermediate_size": 2**24,
+    "num_experts": 2**16,
+    "num_local_experts": 2**16,
+    "num_experts_per_tok": 2**16,
+    "experts_per_token": 2**16,
+    "sliding_window": 2**31,
+    "max_position_embeddings": 2**31,
+    "decoder_sparse_step": 2**16,
+    "max_window_layers": 2**16,
+}
+"""Keys that are whole numbers, and the largest sane one: far above every published model."""

@@ -1,0 +1,32 @@
+"""JSON Schema of runtime files, for editors: the fields of a resolved version, none of them needed at one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sim.workload.runtime import RuntimeFile, RuntimeSpec
+
+_OF_THE_FILE = ("name", "version", "title", "source")
+
+
+def runtime_schema() -> dict[str, Any]:
+    """The schema of a runtime file. A version holds changes, so nothing in it is required."""
+    whole = RuntimeFile.model_json_schema()
+    spec = RuntimeSpec.model_json_schema()
+    parts = spec.pop("$defs")
+    spec["properties"] = {name: part for name, part in spec["properties"].items() if name not in _OF_THE_FILE}
+    spec["properties"]["sites"]["additionalProperties"] = _site()
+    for part in (spec, *parts.values()):
+        part.pop("required", None)
+    whole["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    whole["$defs"] = {**parts, "Changes": {**spec, "title": "Changes"}}
+    changes = {"$ref": "#/$defs/Changes"}
+    whole["properties"]["base"] = changes
+    whole["properties"]["versions"]["additionalProperties"] = {"anyOf": [changes, {"type": "null"}]}
+    return whole
+
+
+def _site() -> dict[str, Any]:
+    """A list of launches, or of cases by token count."""
+    kinds = [{"$ref": "#/$defs/Launch"}, {"$ref": "#/$defs/Case"}]
+    return {"type": "array", "items": {"anyOf": kinds}}
