@@ -10,6 +10,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--update-golden`: write what comes out now into tests/golden/ instead of comparing."""
+    parser.addoption("--update-golden", action="store_true", help="rewrite the files of tests/golden")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""

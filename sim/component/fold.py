@@ -21,6 +21,12 @@ VISIT_TOLERANCE = 2e-3
 VISIT_WINDOWS = (1, 2, 3, 4)
 LONGEST_SEARCH_VISITS = 12
 LONGEST_SEARCH_EVENTS = 1500
+DRIFT = 2e-3
+"""Most that a slot may get ahead of the leader in a window, as a share of the window."""
+MANY_STEPS = 1000
+"""From so many K-steps on, of all that are told apart, the mean of a tile's steps may stand for the rest of it."""
+FEW_STEPS = 150
+"""So few K-steps, of all that are told apart, are rather stepped than estimated."""
 
 
 class Run(Protocol):
@@ -52,6 +58,11 @@ class Fold(NoFold):
         self._run = run
         self._steps: list[_Mark] = []
         self._visits: list[_Mark] = []
+        self._is_large = sum(sum(sm.sm_class.steps_of) for sm in run.sms) >= MANY_STEPS
+
+    def _is_worth_it(self) -> bool:
+        """Whether enough is left to be done."""
+        return sum(sum(sm.sm_class.steps_of[sm.next_visit :]) for sm in self._run.sms) >= FEW_STEPS
 
     def step_done(self, slot: Slot) -> None:
         """Skip K-steps when the leader's last windows repeat, or after a long search by their mean."""
@@ -69,7 +80,7 @@ class Fold(NoFold):
             ):
                 self._skip_steps(marks[-1 - window], marks[-1])
                 return
-        if len(marks) > 2 and run.engine.events > LONGEST_SEARCH_EVENTS:
+        if len(marks) > 2 and run.engine.events > LONGEST_SEARCH_EVENTS and self._is_large:
             self._skip_steps(marks[-1 - len(marks) // 2], marks[-1])
 
     def _skip_steps(self, before: _Mark, last: _Mark) -> None:
@@ -98,6 +109,8 @@ class Fold(NoFold):
         if slot is not run.leader:
             return
         self._steps.clear()
+        if not self._is_worth_it():
+            return
         marks = self._visits
         marks.append(_Mark(run, by_visit=True))
         for window in VISIT_WINDOWS:
@@ -142,10 +155,11 @@ def _alike(sm: Sm) -> int:
 class _Mark:
     """The state of the run at one moment: time, progress, what every server has served, every slot's accounts."""
 
-    __slots__ = ("busy", "causes", "clock", "done", "fetched", "moved", "served")
+    __slots__ = ("ages", "busy", "causes", "clock", "done", "fetched", "moved", "served")
 
     def __init__(self, run: Run, *, by_visit: bool) -> None:
         self.clock = run.engine.now
+        self.ages = [run.engine.clock - (slot.visited_at if by_visit else slot.stepped_at) for slot in run.slots]
         self.fetched = [slot.fetched_steps for slot in run.slots]
         self.done = [slot.done_visits if by_visit else slot.done_steps for slot in run.slots]
         self.served = [server.served for server in run.servers]
@@ -200,6 +214,8 @@ def _repeats(run: Run, first: _Mark, middle: _Mark, last: _Mark, tolerance: floa
     if abs(once - again) > max(2, tolerance * once):
         return False
     if last.backlog(run, middle) > 1.0 + tolerance:
+        return False
+    if any(abs(now - then) > max(2, DRIFT * again) for then, now in zip(middle.ages, last.ages, strict=True)):
         return False
     for f, m, z in zip(first.moved, middle.moved, last.moved, strict=True):
         for access in f:

@@ -112,6 +112,15 @@ class KernelRun:
             known = self._waves[k] = (tuple(missing), float(len(members)))
         return known
 
+    def missed_bytes(self) -> float:
+        """What L2 misses of all that the kernel reads: that of every tile's K-steps."""
+        total = 0.0
+        for sm in self.sms:
+            for k, steps in enumerate(sm.sm_class.steps_of):
+                missing, asked = self._wave(k, steps)
+                total += sum(missing) / asked * steps * sm.weight
+        return total
+
     def store_parts(self, weight: int, steps: int) -> Parts:
         """What the epilogue of a CTA that did `steps` K-steps of a tile writes to L2, for `weight` CTAs."""
         kernel = self.kernel
@@ -188,4 +197,7 @@ def _account(run: KernelRun, duration: int) -> Profile:
         waves=kernel.tiles / (device.sms * run.slots_per_sm),
         ctas=ctas,
         occupancy=run.slots_per_sm,
+        missed_read_bytes=run.missed_bytes(),
+        missed_write_bytes=kernel.flush_bytes,
+        moved_bytes={hop.name: sum(hop.moved.values()) for hop in device.memory_path},
     )

@@ -32,7 +32,8 @@ class Device:
 class Profile:
     """What one launch of a kernel does: the device level's answer, all the system level needs.
 
-    Times in ps; bytes and FLOPs as served, not as asked. `causes` sum to `duration_ps`.
+    Times in ps; bytes and FLOPs as served, not as asked. `causes` sum to `duration_ps`. `missed_..._bytes`: what L2
+    misses and pushes out, by its own count; `moved_bytes`: what each hop on the way to memory has moved, by name.
     """
 
     duration_ps: int
@@ -47,6 +48,9 @@ class Profile:
     waves: float
     ctas: int
     occupancy: int
+    missed_read_bytes: float
+    missed_write_bytes: float
+    moved_bytes: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ class Slot:
     done_steps: int = 0
     fetched_steps: int = 0
     done_visits: int = 0
+    stepped_at: int = 0
+    visited_at: int = 0
     last_end: int = 0
 
     def charge(self, cause: str, duration_ps: int) -> None:
@@ -170,12 +172,14 @@ class Sm:
                     slot.charge("dependency", cycles.step_ps)
             slot.step += 1
             slot.done_steps += 1
+            slot.stepped_at = engine.clock
             if slot.issued < slot.steps:
                 self._issue(slot, requester, parts, run)
             run.fold.step_done(slot)
         slot.is_streaming = False
         yield from self._store(slot, requester)
         slot.done_visits += ctas
+        slot.visited_at = engine.clock
         run.fold.visit_done(slot)
 
     def _compute_alone(self, slot: Slot) -> int:

@@ -56,6 +56,8 @@ class OpRecord:
     mean over its repeats; `causes` sum to it. `duration_ps`: with nobody else on the machine. `asked_..._bytes`: what
     its CTAs asked of L2; for a copy, or an op that another component runs, what it asked of memory (write-backs of its
     inputs from L2 counted). `unit`: where its `flops` are done; COMPONENT.UNIT beside the GPU.
+    `missed_bytes`: what L2 fetched from memory and wrote back for a kernel; `moved_bytes`: what each link and memory on
+    that way moved.
     """
 
     op: str
@@ -77,6 +79,7 @@ class OpRecord:
     dram_read_bytes: float
     dram_write_bytes: float
     tensor_share: float
+    after: tuple[str, ...] = ()
     tile: tuple[int, ...] = ()
     ctas: int = 0
     waves: float = 0.0
@@ -85,6 +88,8 @@ class OpRecord:
     profile: str = ""
     """Digest of the kernel profile it used; empty for host work and copies."""
     profile_events: int = 0
+    missed_bytes: float = 0.0
+    moved_bytes: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

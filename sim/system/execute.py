@@ -141,6 +141,7 @@ class _Replay:
         self._path: dict[str, dict[str, int]] = {}
         self._host_at = 0
         self._host_period = 0
+        self._noted = (0, 0)
         self._accounts = [[_Account() for _ in block] for block in jobs]
 
     def simulate(self) -> StepTrace:
@@ -192,13 +193,13 @@ class _Replay:
             yield from self._wait_for_host(costs.host_step_ps - self._engine.now)
 
     def _wait_for_host(self, duration_ps: int) -> Behaviour:
-        """The host is slower than the GPU: the last op's life goes on until the host is ready for the next pass."""
+        """The host is slower than the GPU: the life of the op that ended last goes on until the host is ready."""
         begin = self._engine.now
         yield self._engine.timeout(duration_ps)
-        block, position = len(self._jobs) - 1, len(self._jobs[-1]) - 1
-        job = self._jobs[block][position]
+        block, position = self._noted
+        job, iteration = self._jobs[block][position], self._step.blocks[block].repeat - 1
         self._elapse(block, {job.op.id: {"step": duration_ps}}, 1)
-        self._spans.append(Span(job.component, job.op.id, block, 0, "step", begin, self._engine.now))
+        self._spans.append(Span(job.component, job.op.id, block, iteration, "step", begin, self._engine.now))
         account = self._accounts[block][position]
         account.wall_ps += duration_ps
         account.causes = {**(account.causes or {}), "step": (account.causes or {}).get("step", 0) + duration_ps}
@@ -320,6 +321,7 @@ class _Replay:
             if ps:
                 self._spans.append(Span(job.component, job.op.id, block, iteration, cause, at, at + ps))
                 at += ps
+        self._noted = block, position
         self._accounts[block][position].add(self._engine.now - begin, causes, 1)
 
     def _record(self, block: int, position: int, job: Job) -> OpRecord:
@@ -344,6 +346,7 @@ class _Replay:
             job.dram_read_bytes,
             job.dram_write_bytes,
             profile.tensor_share if profile else 0.0,
+            op.after,
             *_of_kernel(job),
         )
 
@@ -354,7 +357,8 @@ def _of_kernel(job: Job) -> tuple[Any, ...]:
     if kernel is None or profile is None:
         return ()
     grid = (kernel.tile, profile.ctas, profile.waves, profile.occupancy, kernel.grid.splits)
-    return (*grid, job.digest, profile.events)
+    missed = profile.missed_read_bytes + profile.missed_write_bytes
+    return (*grid, job.digest, profile.events, missed, profile.moved_bytes)
 
 
 def _sum(waits: dict[str, int], causes: dict[str, int]) -> dict[str, int]:

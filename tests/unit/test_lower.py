@@ -1,0 +1,124 @@
+"""Does a step read each weight once, does prefill process each token once, and do knots stand for all passes?"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sim.workload.hf_config import load_model
+from sim.workload.lower import Request, lower, prefill_passes
+from sim.workload.model import MoeFfn
+from sim.workload.op import Attention, Gemm, GroupedGemm
+from sim.workload.quant import formats, resolve_quant, weights_bytes
+from sim.workload.runtime_file import load_runtime
+
+RUNTIMES = ("llama.cpp", "vllm")
+DENSE = ("llama-3.1-8b", "qwen3-0.6b", "qwen3-32b", "qwen2.5-coder-7b")
+
+
+def _decode_blocks(model_name: str, runtime_name: str):
+    model, runtime = load_model(model_name), load_runtime(runtime_name).spec
+    recipe = resolve_quant(model, None, runtime_name)
+    workload = lower(model, recipe, runtime, Request(1, 0, 100, 1), runtime.kv_dtype)
+    return model, recipe, workload.phases[0].steps[0].blocks
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("model_name", DENSE)
+def test_a_decode_step_reads_every_matrix_of_a_dense_checkpoint_once(model_name: str, runtime: str) -> None:
+    """All weights but the embedding table (one row of it is read), norms and biases."""
+    model, recipe, blocks = _decode_blocks(model_name, runtime)
+    read = sum(
+        block.repeat * op.n * op.k * formats()[op.dtype].bits_per_weight / 8
+        for block in blocks
+        for op in block.ops
+        if isinstance(op, Gemm)
+    )
+    small = {"norm", "bias"} | (set() if model.is_tied else {"embedding"})
+    n_layers = len(model.layers)
+    left_out = sum(
+        t.elements * recipe.format_of(t.tensor_class, t.layer, n_layers).bits_per_weight / 8
+        for t in model.tensor_inventory()
+        if t.tensor_class in small
+    )
+    tied = 0.0
+    if model.is_tied:  # the table is stored once and read as the head
+        table = model.hidden_size * model.vocab_size
+        tied = table * (
+            recipe.format_of("head", None, n_layers).bits_per_weight
+            - recipe.format_of("embedding", None, n_layers).bits_per_weight
+        ) / 8  # fmt: skip
+    assert read == pytest.approx(weights_bytes(model, recipe) - left_out + tied, rel=2e-3)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("model_name", ["gpt-oss-20b", "qwen3-30b-a3b"])
+def test_a_decode_step_touches_every_expert_matrix_of_every_layer(model_name: str, runtime: str) -> None:
+    model, _, blocks = _decode_blocks(model_name, runtime)
+    held = sum(
+        block.repeat * op.n * op.k * op.experts for block in blocks for op in block.ops if isinstance(op, GroupedGemm)
+    )
+    expected = sum(
+        layer.ffn.experts * 3 * model.hidden_size * layer.ffn.intermediate
+        for layer in model.layers
+        if isinstance(layer.ffn, MoeFfn)
+    )
+    assert held == expected
+
+
+@given(st.integers(1, 40), st.integers(1, 20_000), st.integers(0, 50_000), st.sampled_from(RUNTIMES))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_prefill_passes_process_each_token_of_each_sequence_once(
+    batch: int, prompt: int, depth: int, runtime_name: str
+) -> None:
+    runtime = load_runtime(runtime_name).spec
+    passes = prefill_passes(runtime, Request(batch, prompt, depth, 1))
+    assert sum(one.sequences * one.query for one in passes) == batch * prompt
+    assert sum(one.outputs for one in passes) == batch
+    assert all(one.sequences * one.query <= max(runtime.ubatch_tokens, one.query) for one in passes)
+    assert all(one.query <= runtime.ubatch_tokens for one in passes)
+    assert max(one.context for one in passes) == depth + prompt
+    keys = sum(one.sequences * sum(range(one.context - one.query + 1, one.context + 1)) for one in passes)
+    assert keys == batch * sum(range(depth + 1, depth + prompt + 1))  # causal pairs, each once
+
+
+@pytest.mark.parametrize("runtime_name", RUNTIMES)
+@pytest.mark.parametrize(
+    ("prompt", "output", "batch"), [(1, 1, 1), (5000, 1, 3), (70_000, 2, 1), (3, 999, 7), (0, 5, 2)]
+)
+def test_weights_of_the_knots_sum_to_the_passes(runtime_name: str, prompt: int, output: int, batch: int) -> None:
+    model, runtime = load_model("qwen3-0.6b"), load_runtime(runtime_name).spec
+    request = Request(batch, prompt, 0, output)
+    workload = lower(model, resolve_quant(model, None, runtime_name), runtime, request, runtime.kv_dtype)
+    counts = {phase.name: phase.step_count for phase in workload.phases}
+    expected = {"prefill": len(prefill_passes(runtime, request))} if prompt else {}
+    if output > (1 if prompt else 0):
+        expected["decode"] = output - (1 if prompt else 0)
+    assert counts == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("runtime_name", RUNTIMES)
+def test_knots_integrate_what_is_linear_in_context_exactly(runtime_name: str) -> None:
+    """Hat functions: the weighted sum over knots of the context is the sum over all passes."""
+    model, runtime = load_model("qwen3-0.6b"), load_runtime(runtime_name).spec
+    request = Request(1, 60_000, 123, 1)
+    workload = lower(model, resolve_quant(model, None, runtime_name), runtime, request, runtime.kv_dtype)
+    passes = prefill_passes(runtime, request)
+    knots = workload.phases[0].steps
+    assert len(knots) < len(passes)
+    assert sum(step.weight * step.context for step in knots) == pytest.approx(sum(one.context for one in passes))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("model_name", ["llama-3.1-8b", "gpt-oss-20b"])
+def test_every_layer_attends_once_and_ops_read_only_what_ran_before(model_name: str, runtime: str) -> None:
+    model, _, blocks = _decode_blocks(model_name, runtime)
+    assert sum(b.repeat for b in blocks for op in b.ops if isinstance(op, Attention)) == len(model.layers)
+    seen: set[str] = set()
+    for block in blocks:
+        names = [op.id for op in block.ops]
+        assert len(names) == len(set(names))
+        for op in block.ops:
+            assert set(op.after) <= seen | (set(names) if block.repeat > 1 else set())
+            seen.add(op.id)
