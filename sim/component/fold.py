@@ -19,9 +19,9 @@ STEP_TOLERANCE = 5e-4
 STEP_WINDOWS = (2, 4, 8)
 VISIT_TOLERANCE = 2e-3
 VISIT_WINDOWS = (1, 2, 3, 4)
-LONGEST_SEARCH_VISITS = 12
+LONGEST_SEARCH_VISITS = 14
 LONGEST_SEARCH_EVENTS = 1500
-DRIFT = 2e-3
+DRIFT = 5e-3
 """Most that a slot may get ahead of the leader in a window, as a share of the window."""
 MANY_STEPS = 1000
 """From so many K-steps on, of all that are told apart, the mean of a tile's steps may stand for the rest of it."""

@@ -36,7 +36,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What the files say, merged, not yet checked against the types of the components."""
+    """What the `files` say, merged, not yet checked against the types of the components."""
 
     name: str
     title: str
@@ -44,6 +44,7 @@ class Description:
     components: dict[str, Branch]
     links: tuple[Link, ...]
     file: str
+    files: tuple[str, ...] = ()
 
 
 class _File(BaseModel):
@@ -83,7 +84,7 @@ def _describe(
         if found is not None:
             over = _describe(found, dirs, problems, chain)
             base = _merged(base, over.components, over.links, problems)
-            base = replace(base, title=over.title)
+            base = replace(base, title=over.title, files=(*base.files, *over.files))
     base = _merged(base, _components(document, top, problems), _links(document, top, problems), problems)
     return replace(
         base,
@@ -91,6 +92,7 @@ def _describe(
         title=_text(top.get("title"), base.title),
         aliases=tuple(each for each in _list(top.get("aliases")) if isinstance(each, str)),
         file=document.file,
+        files=(*base.files, document.file),
     )
 
 

@@ -121,14 +121,8 @@ def load_hardware(
         SpecError: the file, or what it extends, is wrong; holds every problem with file and line.
         InputError: nothing of that name, or an override that cannot be applied.
     """
+    hardware = _as_described(find("hardware", str(ref), search_dirs), spec_types, search_dirs)
     problems: list[Problem] = []
-    description = describe(find("hardware", str(ref), search_dirs), search_dirs, problems)
-    specs = check(description, spec_types, problems)
-    if any(problem.code == "bad_extends" for problem in problems):
-        problems = [problem for problem in problems if problem.code != "missing_field"]  # it may be in what is extended
-    if problems:
-        raise SpecError(sorted(problems, key=lambda problem: (problem.file or "", problem.line or 0)))
-    hardware = _build(description, specs, spec_types, {}, ())
     for path, value in pairs(overrides):
         try:
             hardware = hardware.override(path, value)
@@ -137,6 +131,34 @@ def load_hardware(
     if problems:
         raise SpecError(problems)
     return hardware
+
+
+_DESCRIBED: dict[tuple[Any, ...], tuple[tuple[tuple[int, int], ...], HardwareSpec]] = {}
+"""Machines as their files describe them, with the time and size of those files when they were read."""
+
+
+def _as_described(path: Path, spec_types: SpecTypes, search_dirs: Sequence[str | Path]) -> HardwareSpec:
+    """The machine without overrides; read and checked once while its files stay as they are."""
+    key = (path.resolve(), tuple(map(str, search_dirs)), tuple(spec_types.items()))
+    stamps, hardware = _DESCRIBED.get(key, ((), None))
+    if hardware is not None and stamps == _stamps(hardware.description.files):
+        return hardware
+    problems: list[Problem] = []
+    description = describe(path, search_dirs, problems)
+    specs = check(description, spec_types, problems)
+    if any(problem.code == "bad_extends" for problem in problems):
+        problems = [problem for problem in problems if problem.code != "missing_field"]  # it may be in what is extended
+    if problems:
+        raise SpecError(sorted(problems, key=lambda problem: (problem.file or "", problem.line or 0)))
+    hardware = _build(description, specs, spec_types, {}, ())
+    _DESCRIBED[key] = _stamps(description.files), hardware
+    return hardware
+
+
+def _stamps(files: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Time and size of each file; what is not there is 0 bytes at no time."""
+    found = [Path(file).stat() if Path(file).is_file() else None for file in files]
+    return tuple((stat.st_mtime_ns, stat.st_size) if stat else (0, 0) for stat in found)
 
 
 def _build(

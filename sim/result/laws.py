@@ -65,8 +65,11 @@ def _span_problems(step: StepTrace) -> list[Problem]:
         last[span.component] = span
         ends[span.block, span.iteration, span.op] = span.end_ps
     after = {(record.block, record.op): record.after for record in step.ops}
+    place = {key: index for index, key in enumerate(after)}
     for (block, iteration, name), end in ends.items():
         for earlier in after.get((block, name), ()):
+            if place.get((block, earlier), 0) > place[block, name]:
+                continue  # an op of that name in the block before, or in the iteration before
             if end < ends.get((block, iteration, earlier), 0):
                 return [Problem(f"L9 broken in {step.name} at {name}: {LAWS['L9']}; it reads {earlier}", code="law")]
     return []

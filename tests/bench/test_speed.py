@@ -95,9 +95,6 @@ def simulated() -> tuple[ProfileStore, list[Kernel]]:
     return ProfileStore(machine.device, machine.device_key(), None, is_full=False), found
 
 
-@pytest.mark.xfail(
-    strict=False, reason="L2 waves are averaged over all visits of a kernel, which costs as much as its events"
-)
 def test_an_event_of_the_device_level_costs_about_four_bare_timeouts(simulated: tuple[ProfileStore, list[Kernel]]):
     """The budget is 4 on a quiet machine; neighbours on the same caches slow us down, but not a loop as small as that.
 

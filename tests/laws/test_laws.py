@@ -68,7 +68,7 @@ TAMPERED: list[tuple[str, Callable[[], StepTrace]]] = [
     ("L8", lambda: _changed(moved_bytes={"c2c": 50_000.0, "memory": 49_000.0})),
     ("L8", lambda: _changed(moved_bytes={"c2c": 51_000.0, "memory": 50_000.0})),
     ("L8", lambda: _changed(missed_bytes=51_000.0)),
-    ("L9", lambda: replace(SOUND, ops=(replace(SOUND.ops[0], after=("b",)), SOUND.ops[1]))),
+    ("L9", lambda: replace(SOUND, ops=(SOUND.ops[1], replace(SOUND.ops[0], after=("b",))))),
 ]
 
 
