@@ -120,7 +120,7 @@ class Fold(NoFold):
                 self._skip_visits(marks[-1 - window], marks[-1])
                 return
         is_late = len(marks) > 2 and run.engine.events > LONGEST_SEARCH_EVENTS
-        if len(marks) > LONGEST_SEARCH_VISITS or is_late:
+        if is_late or (len(marks) > LONGEST_SEARCH_VISITS and self._is_large):
             self._skip_visits(marks[-1 - len(marks) // 2], marks[-1])
 
     def _skip_visits(self, before: _Mark, last: _Mark) -> None:

@@ -17,7 +17,7 @@ from sim.workload.optrace import read_ops, write_ops
 from sim.workload.quant import resolve_quant
 from sim.workload.runtime_file import load_runtime
 
-SIZES = st.integers(1, 2**40)
+SIZES = st.integers(1, 2**20)
 NAMES = st.sampled_from(["bf16", "q8_0", "mxfp4"])
 
 
@@ -30,11 +30,14 @@ def _op(number: int) -> st.SearchStrategy[Op]:
     return st.one_of(
         st.builds(Gemm, m=SIZES, n=SIZES, k=SIZES, dtype=NAMES, outputs=NAMES, is_gated=st.booleans(), **same),
         st.builds(
-            GroupedGemm, tokens=SIZES, experts=SIZES, top_k=SIZES, n=SIZES, k=SIZES, dtype=NAMES,
+            GroupedGemm, tokens=SIZES,
+            experts=st.integers(8, 999), top_k=st.integers(1, 8), n=SIZES, k=SIZES, dtype=NAMES,
             skew=st.floats(0, 4), **same,
         ),
         st.builds(
-            Attention, batch=SIZES, heads=SIZES, kv_heads=SIZES, head_dim=SIZES, query=SIZES, context=SIZES,
+            Attention, batch=SIZES,
+            heads=st.sampled_from([8, 64]), kv_heads=st.sampled_from([1, 8]), head_dim=st.integers(1, 256),
+            query=st.integers(1, 999), context=st.integers(999, 2**20),
             window=st.none() | SIZES, **same,
         ),
         st.builds(

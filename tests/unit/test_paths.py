@@ -35,6 +35,8 @@ def test_spec_dirs_come_before_the_environment_and_that_before_what_ships(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
     monkeypatch.setenv("SPARKSIM_PATH", str(second))
     assert search_path([first]) == [first, second, shipped_data()]
     shipped = find("models", "qwen3-8b")
