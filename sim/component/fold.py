@@ -19,10 +19,10 @@ STEP_TOLERANCE = 5e-4
 STEP_WINDOWS = (2, 4, 8)
 VISIT_TOLERANCE = 2e-3
 VISIT_WINDOWS = (1, 2, 3, 4)
-LONGEST_SEARCH_VISITS = 14
+LONGEST_SEARCH_VISITS = 12
 LONGEST_SEARCH_EVENTS = 1500
-DRIFT = 5e-3
-"""Most that a slot may get ahead of the leader in a window, as a share of the window."""
+DRIFT = 2e-3
+"""Most that a slot may get ahead of the leader in a window, as a share of it; not asked once a search is long."""
 MANY_STEPS = 1000
 """From so many K-steps on, of all that are told apart, the mean of a tile's steps may stand for the rest of it."""
 FEW_STEPS = 150
@@ -64,10 +64,18 @@ class Fold(NoFold):
         """Whether enough is left to be done."""
         return sum(sum(sm.sm_class.steps_of[sm.next_visit :]) for sm in self._run.sms) >= FEW_STEPS
 
+    def _leads(self, slot: Slot) -> bool:
+        """Whether `slot` is the one that is watched; who is met first takes over from one that is done."""
+        if self._run.leader.is_done:
+            self._run.leader = slot
+            self._steps.clear()
+            self._visits.clear()
+        return slot is self._run.leader
+
     def step_done(self, slot: Slot) -> None:
         """Skip K-steps when the leader's last windows repeat, or after a long search by their mean."""
         run, marks = self._run, self._steps
-        if slot is not run.leader:
+        if not self._leads(slot):
             return
         if slot.step <= 1:
             marks.clear()
@@ -106,7 +114,7 @@ class Fold(NoFold):
     def visit_done(self, slot: Slot) -> None:
         """Skip tiles when the leader's last windows repeat, or after a long search by their mean."""
         run = self._run
-        if slot is not run.leader:
+        if not self._leads(slot):
             return
         self._steps.clear()
         if not self._is_worth_it():
@@ -120,7 +128,7 @@ class Fold(NoFold):
                 self._skip_visits(marks[-1 - window], marks[-1])
                 return
         is_late = len(marks) > 2 and run.engine.events > LONGEST_SEARCH_EVENTS
-        if len(marks) > LONGEST_SEARCH_VISITS or is_late:
+        if is_late or (len(marks) > LONGEST_SEARCH_VISITS and self._is_large):
             self._skip_visits(marks[-1 - len(marks) // 2], marks[-1])
 
     def _skip_visits(self, before: _Mark, last: _Mark) -> None:
@@ -129,6 +137,7 @@ class Fold(NoFold):
         moved = dict.fromkeys(run.sms, 0)
         for slot, a, b in zip(run.slots, last.done, before.done, strict=True):
             moved[slot.sm] += a - b
+        moved = _rounded(moved, run.leader.sm)
         if any(moved[sm] == 0 and sm.next_visit < sm.sm_class.visits for sm in run.sms):
             return
         windows = min((_alike(sm) // moved[sm] for sm in run.sms if moved[sm]), default=0) - 1
@@ -141,6 +150,15 @@ class Fold(NoFold):
                 sm.next_visit += windows * moved[sm]
             last.advance(run, before, windows, asked)
             self._visits.clear()
+
+
+def _rounded(moved: dict[Sm, int], leader: Sm) -> dict[Sm, int]:
+    """The progress of SMs that are as fast as the leader's, without what is due to the moment of looking."""
+    usual = moved[leader]
+    return {
+        sm: usual if n and abs(n - usual) <= len(sm.slots) and sm.next_visit < sm.sm_class.visits else n
+        for sm, n in moved.items()
+    }
 
 
 def _alike(sm: Sm) -> int:
@@ -215,7 +233,10 @@ def _repeats(run: Run, first: _Mark, middle: _Mark, last: _Mark, tolerance: floa
         return False
     if last.backlog(run, middle) > 1.0 + tolerance:
         return False
-    if any(abs(now - then) > max(2, DRIFT * again) for then, now in zip(middle.ages, last.ages, strict=True)):
+    is_late = run.engine.events > LONGEST_SEARCH_EVENTS
+    if not is_late and any(
+        abs(now - then) > max(2, DRIFT * again) for then, now in zip(middle.ages, last.ages, strict=True)
+    ):
         return False
     for f, m, z in zip(first.moved, middle.moved, last.moved, strict=True):
         for access in f:

@@ -123,7 +123,7 @@ def _deal_loads(kernel: Kernel) -> list[SmClass]:
     classes: list[SmClass] = []
     for index, (count, load) in enumerate(kernel.loads):
         is_last = index == len(kernel.loads) - 1
-        whole, more = divmod(left, count) if is_last else (round(load * mean), 0)
+        whole, more = divmod(left, count) if is_last else (min(round(load * mean), left // count), 0)
         for members, steps in ((more, whole + 1), (count - more, whole)):
             visits = _interleaved([steps], kernel.n_steps)
             if members and visits:

@@ -48,6 +48,7 @@ class Slot:
     step: int = 0
     issued: int = 0
     is_streaming: bool = False
+    is_done: bool = False
     causes: dict[str, int] = field(default_factory=dict)
     pending: deque[Fetch] = field(default_factory=deque)
     stored: Fetch | None = None
@@ -139,6 +140,7 @@ class Sm:
         while (visit := self.take_visit(slot.ctas)) is not None:
             yield from self._run_cta(slot, requester, *visit)
         yield from self._drain(slot)
+        slot.is_done = True
         slot.last_end = self._engine.now
 
     def _run_cta(self, slot: Slot, requester: Requester, k: int, steps: int, ctas: int) -> Behaviour:

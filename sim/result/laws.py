@@ -64,13 +64,13 @@ def _span_problems(step: StepTrace) -> list[Problem]:
             return [Problem(text, code="law")]
         last[span.component] = span
         ends[span.block, span.iteration, span.op] = span.end_ps
-    after = {(record.block, record.op): record.after for record in step.ops}
-    place = {key: index for index, key in enumerate(after)}
+    order = {(record.block, record.op): (number, record.after) for number, record in enumerate(step.ops)}
     for (block, iteration, name), end in ends.items():
-        for earlier in after.get((block, name), ()):
-            if place.get((block, earlier), 0) > place[block, name]:
-                continue  # an op of that name in the block before, or in the iteration before
-            if end < ends.get((block, iteration, earlier), 0):
+        number, after = order.get((block, name), (0, ()))
+        for earlier in after:
+            # What comes later in the block is read from the iteration before: the layer's input.
+            is_of_before = order.get((block, earlier), (-1, ()))[0] >= number
+            if end < ends.get((block, iteration - is_of_before, earlier), 0):
                 return [Problem(f"L9 broken in {step.name} at {name}: {LAWS['L9']}; it reads {earlier}", code="law")]
     return []
 

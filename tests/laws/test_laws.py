@@ -68,12 +68,24 @@ TAMPERED: list[tuple[str, Callable[[], StepTrace]]] = [
     ("L8", lambda: _changed(moved_bytes={"c2c": 50_000.0, "memory": 49_000.0})),
     ("L8", lambda: _changed(moved_bytes={"c2c": 51_000.0, "memory": 50_000.0})),
     ("L8", lambda: _changed(missed_bytes=51_000.0)),
-    ("L9", lambda: replace(SOUND, ops=(SOUND.ops[1], replace(SOUND.ops[0], after=("b",))))),
+    ("L9", lambda: replace(SOUND, spans=(*SOUND.spans[:2], Span("host", "b", 0, 0, "step", 0, 999_999)))),
 ]
 
 
 def test_a_sound_trace_passes() -> None:
     check_laws(Trace((SOUND,)), peak_bytes_per_s=PEAK)
+
+
+def test_an_input_that_comes_later_in_the_block_is_that_of_the_iteration_before() -> None:
+    """The first op of a layer reads what the last op of the layer before wrote."""
+    again = tuple(
+        s._replace(iteration=1, start_ps=s.start_ps + 2_000_000, end_ps=s.end_ps + 2_000_000) for s in SOUND.spans
+    )
+    ops = (replace(SOUND.ops[0], after=("b",)), SOUND.ops[1])
+    check_laws(Trace((replace(SOUND, ops=ops, spans=SOUND.spans + again),)), peak_bytes_per_s=PEAK)
+    late = (*SOUND.spans[:3], SOUND.spans[3]._replace(component="host", end_ps=9_000_000), *again)
+    with pytest.raises(LawError, match="L9 broken in decode@1 at a"):
+        check_laws(Trace((replace(SOUND, ops=ops, spans=late),)), peak_bytes_per_s=PEAK)
 
 
 def test_what_folding_may_be_off_by_passes() -> None:

@@ -81,6 +81,21 @@ def test_tiles_of_different_length_are_dealt_once_each_to_the_least_busy(
     assert max(loads) - idle <= max(steps for _, steps in ordered)  # list scheduling: never further apart than a tile
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.floats(0, 3)), min_size=1, max_size=6),
+    st.integers(1, 400),
+    st.integers(1, 40),
+)
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_uneven_loads_lose_no_step_and_make_none_up(groups: list[tuple[int, float]], tiles: int, n_steps: int) -> None:
+    loads = tuple(sorted(((count, load + 0.01) for count, load in groups), key=lambda group: -group[1]))
+    sms = sum(count for count, _ in loads)
+    classes = deal(_kernel(tiles, n_steps, schedule="persistent", loads=loads), sms, 1)
+    assert sum(c.count * sum(c.steps_of) for c in classes) == tiles * n_steps
+    members = [member for c in classes for member in c.members]
+    assert len(members) == len(set(members)) <= sms
+
+
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3), st.integers(0, 5), st.integers(1, 3))
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_a_grid_walks_every_place_once(rows: int, columns: int, splits: int, group: int, batches: int) -> None:
