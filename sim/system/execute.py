@@ -34,7 +34,7 @@ class LaunchCosts:
     """What launching costs on this machine with this runtime, ps."""
 
     boundary_ps: int
-    graph_start_ps: int
+    start_ps: int
     host_launch_ps: int
     host_step_ps: int
     is_graph: bool
@@ -171,7 +171,7 @@ class _Replay:
         """The step: the host's part first, then block after block."""
         costs = self._costs
         is_hidden = costs.is_async and costs.is_graph
-        start = (0 if is_hidden else costs.host_step_ps) + (costs.graph_start_ps if costs.is_graph else 0)
+        start = (0 if is_hidden else costs.host_step_ps) + costs.start_ps
         if start:
             yield self._engine.timeout(start)
         lead = {"step": start} if start else {}

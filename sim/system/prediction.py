@@ -228,8 +228,10 @@ def launch_costs(machine: Machine, runtime: RuntimeSpec, phase: str, tokens: int
     host = runtime.host_step_s + (runtime.host_sequence_s * tokens if is_decode else 0.0)
     return LaunchCosts(
         boundary_ps=ps_from_seconds(gpu.kernel_boundary if is_graph else gpu.kernel_boundary_eager),
-        graph_start_ps=ps_from_seconds(runtime.graph_launch_s + gpu.graph_first_node),
-        host_launch_ps=ps_from_seconds(runtime.host_launch_s),
+        start_ps=ps_from_seconds(
+            gpu.graph_launch + gpu.graph_first_node + runtime.graph_launch_s if is_graph else gpu.eager_first_node
+        ),
+        host_launch_ps=ps_from_seconds(gpu.eager_launch + runtime.host_launch_s),
         host_step_ps=ps_from_seconds(host),
         is_graph=is_graph,
         is_async=runtime.is_async,

@@ -189,9 +189,9 @@ class RuntimeSpec(_Frozen):
     is_async: Annotated[bool, Strict()] = Field(
         False, description="the host prepares a pass while the GPU still runs the one before (graphs)"
     )
-    host_launch_s: Seconds = Field(0.0, description="CPU time per launch outside a graph")
+    host_launch_s: Seconds = Field(0.0, description="CPU time per launch outside a graph, over that of the driver")
     host_sequence_s: Seconds = Field(0.0, description="CPU time per running sequence and step")
-    graph_launch_s: Seconds = Field(0.0, description="CPU time to launch a graph")
+    graph_launch_s: Seconds = Field(0.0, description="CPU time to launch a graph, over that of the driver")
     prefill_launch: Literal["graph", "eager"] = "eager"
     qkv: Literal["fused", "separate"] = "separate"
     gate_up: Literal["fused", "separate"] = "separate"
