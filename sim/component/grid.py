@@ -11,7 +11,7 @@ from heapq import heapify, heapreplace
 
 from sim.cost.program import Kernel
 
-PHASES = 8
+PHASES = 6
 """Groups of CTAs that a long kernel's are spread over, at least: SMs times CTAs per SM times stages."""
 
 
