@@ -23,7 +23,7 @@ LONGEST_SEARCH_VISITS = 12
 LONGEST_SEARCH_EVENTS = 1500
 DRIFT = 2e-3
 """Most that a slot may get ahead of the leader in a window, as a share of it; not asked once a search is long."""
-MANY_STEPS = 1000
+MANY_STEPS = 800
 """From so many K-steps on, of all that are told apart, the mean of a tile's steps may stand for the rest of it."""
 FEW_STEPS = 150
 """So few K-steps, of all that are told apart, are rather stepped than estimated."""
