@@ -39,7 +39,7 @@ validation: setup
 
 # Alone and one after another: these tests look at the clock.
 bench: setup
-	$(bin)/python -m pytest -m bench
+	$(bin)/python -m pytest -rP -m bench
 
 format: setup
 	$(bin)/ruff check --fix --exit-zero --quiet .

@@ -133,7 +133,8 @@ def compare(record: Record, predict: Predict) -> list[Row]:
         "quant": record.quant,
         "kv_dtype": record.kv_dtype,
         "batch": record.batch,
-        "set": {f"runtime.{name}": str(value) for name, value in record.set.items()},
+        "set": {f"runtime.{name}": str(value) for name, value in record.set.items()}
+        | ({"workload.content": "random_tokens"} if record.bench != "server" else {}),
     }
     rows = []
     if record.prefill_tok_s and record.prompt:

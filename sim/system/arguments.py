@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sim.errors import InputError, Problem
-from sim.workload.hf_config import load_model
+from sim.workload.hf_config import CONTENTS, load_model
 from sim.workload.model import ModelSpec
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime_file import LoadedRuntime, load_runtime
@@ -33,12 +33,14 @@ class RunArguments:
     file: str | None = None
     is_full: bool = False
 
-    def load_model(self, overrides: Mapping[str, str], search_dirs: Sequence[str | Path]) -> ModelSpec:
+    def load_model(self, changes: Changes, search_dirs: Sequence[str | Path]) -> ModelSpec:
         """The model, loaded unless it is already."""
         if isinstance(self.model, ModelSpec):
-            _refuse_changes("model", overrides)
+            _refuse_changes("model", changes.model)
+            _refuse_changes("workload", changes.workload)
             return self.model
-        return load_model(self.model or "", search_dirs=search_dirs, overrides=overrides)
+        content = changes.workload.get("content", CONTENTS[0])
+        return load_model(self.model or "", search_dirs=search_dirs, overrides=changes.model, content=content)
 
     def load_runtime(self, overrides: Mapping[str, str], search_dirs: Sequence[str | Path]) -> LoadedRuntime:
         """The runtime, loaded unless it is already."""
@@ -98,6 +100,7 @@ class Changes:
     hardware: dict[str, object] = field(default_factory=dict)
     runtime: dict[str, str] = field(default_factory=dict)
     model: dict[str, str] = field(default_factory=dict)
+    workload: dict[str, str] = field(default_factory=dict)
     given: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -116,6 +119,7 @@ class Changes:
             self.hardware | later.hardware,
             self.runtime | later.runtime,
             self.model | later.model,
+            self.workload | later.workload,
             self.given | later.given,
             self.problems + later.problems,
         )
@@ -123,13 +127,13 @@ class Changes:
 
 ELSEWHERE = {
     "quant": "take another recipe with --quant, or a recipe file of your own (`sparksim show quants fp8 --yaml`)",
-    "workload": "use --batch, --prompt, --depth and --output",
+    "workload": "use --batch, --prompt, --depth and --output; only workload.content is set",
 }
 """What `--set` does not change, and what does."""
 
 
 def split_overrides(overrides: Mapping[str, object] | Iterable[str]) -> Changes:
-    """Sort `PATH=VALUE` overrides: those that begin with `runtime.` or `model.`, the rest is hardware.
+    """Sort `PATH=VALUE` overrides: those that begin with `runtime.`, `model.` or `workload.`, the rest is hardware.
 
     What is wrong with their form is kept in `problems`, so that it is told together with everything else.
     """
@@ -141,12 +145,14 @@ def split_overrides(overrides: Mapping[str, object] | Iterable[str]) -> Changes:
         if not rest or text == "":
             hint = "write PATH=VALUE, e.g. gpu.sms=96"
             problems.append(Problem("has no value" if rest else "names no field", "bad_override", path=path, hint=hint))
-        elif head in ELSEWHERE:
+        elif head in ELSEWHERE and path != "workload.content":
             problems.append(Problem("is not set this way", "bad_override", path=path, hint=ELSEWHERE[head]))
         elif path in changes.given:
             problems.append(Problem("is set twice", "bad_override", path=path))
         elif head == "runtime":
             changes.runtime[rest] = text
+        elif head == "workload":
+            changes.workload[rest] = text
         elif head == "model":
             changes.model[rest] = text
         else:

@@ -53,12 +53,13 @@ def load_inputs(arguments: RunArguments, changes: Changes, search_dirs: Folders)
         InputError: every problem of all of them.
     """
     file = arguments.file
-    if file is not None and changes.model:
-        raise InputError([Problem("an op trace has no model", "usage", path=f"model.{key}") for key in changes.model])
+    if file is not None and (changes.model or changes.workload):
+        paths = [f"model.{key}" for key in changes.model] + [f"workload.{key}" for key in changes.workload]
+        raise InputError([Problem("an op trace has no model", "usage", path=path) for path in paths])
     return Inputs(
         *gather(
             lambda: arguments.load_runtime(changes.runtime, search_dirs) if arguments.runtime else None,
-            lambda: arguments.load_model(changes.model, search_dirs) if arguments.model else None,
+            lambda: arguments.load_model(changes, search_dirs) if arguments.model else None,
             lambda: read_ops(Path(file)) if file else None,
         )
     )

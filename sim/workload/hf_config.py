@@ -30,20 +30,32 @@ from sim.yamlfile import Document, closest, load_file
 
 DTYPES = {"bfloat16": "bf16", "float16": "f16", "float32": "f32"}
 CARD_KEYS = frozenset({"title", "source", "parameters", "expert_skew"})
+CONTENTS = ("text", "random_tokens")
+"""What the prompts are: real text, or the random tokens of llama-bench, which crowd the same experts."""
 _TYPO = 0.85
 
 
 def load_model(
-    ref: str | Path, *, search_dirs: Sequence[str | Path] = (), overrides: Mapping[str, str] | None = None
+    ref: str | Path,
+    *,
+    search_dirs: Sequence[str | Path] = (),
+    overrides: Mapping[str, str] | None = None,
+    content: str = "text",
 ) -> ModelSpec:
     """The model that a name (card, Hugging Face id) or a path (config.json, its folder, a card) stands for.
 
-    `overrides`: keys of the configuration, set before it is read; "x2" multiplies.
+    `overrides`: keys of the configuration, set before it is read; "x2" multiplies. `content`: one of `CONTENTS`, the
+    class of the prompts, whose routing skew is taken where the card gives one for each.
 
     Raises:
         ModelError: unreadable, contradictory or not modelled; every problem with its line.
         InputError: no model of that name.
     """
+    if content not in CONTENTS:
+        hint = f"one of {', '.join(CONTENTS)}"
+        raise InputError(
+            [Problem(f"unknown content '{content[:40]}'", "bad_override", path="workload.content", hint=hint)]
+        )
     path = find("models", str(ref), search_dirs)
     if path.is_dir():
         path = path / "config.json"
@@ -51,7 +63,7 @@ def load_model(
             raise ModelError(Problem("this folder has no config.json", code="no_config", file=str(path.parent)))
     document = _document(path)
     name = path.resolve().parent.name if path.name == "config.json" else re.sub(r"(_config)?\.\w+$", "", path.name)
-    return _Importer(ConfigFields(document, overrides or {}), path, name).model()
+    return _Importer(ConfigFields(document, overrides or {}), path, name, content).model()
 
 
 def _document(path: Path) -> Document:
@@ -75,10 +87,11 @@ def _document(path: Path) -> Document:
 class _Importer:
     """Reads one configuration; collects every problem before it raises."""
 
-    def __init__(self, fields: ConfigFields, path: Path, name: str) -> None:
+    def __init__(self, fields: ConfigFields, path: Path, name: str, content: str) -> None:
         self._fields = fields
         self._path = path
         self._name = name
+        self._content = content
 
     def model(self) -> ModelSpec:
         """The model, or every reason why not."""
@@ -93,7 +106,6 @@ class _Importer:
         quantization = checkpoint_quantization(fields.whole, fields.text, self._path, self._name, fields.problems)
         fields.raise_problems()
         digest = hashlib.sha256(json.dumps(fields.whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
-        skew = card.get("expert_skew")
         model = ModelSpec(
             self._name,
             str(card.get("title", self._name)),
@@ -105,7 +117,7 @@ class _Importer:
             dtype,
             quantization,
             fields.number("max_position_embeddings", default=131072),
-            float(skew) if skew is not None else None,
+            self._skew(card.get("expert_skew")),
             str(self._path.name),
             digest,
             ("the vision tower is not modelled: text only",) if architecture in WITHOUT_VISION else (),
@@ -155,12 +167,23 @@ class _Importer:
             guess = closest(key, CARD_KEYS)
             mended = f"did you mean '{guess}'?" if guess else f"fields: {', '.join(sorted(CARD_KEYS))}"
             fields.refuse("sparksim", f"unknown field '{key[:60]}'", code="unknown_field", hint=mended)
-        skew, parameters = card.get("expert_skew"), card.get("parameters")
-        if skew is not None and not (_is_number(skew) and 0 <= skew <= 10):
-            fields.refuse("sparksim", f"expert_skew must be a number from 0 to 10, not {str(skew)[:40]!r}")
+        parameters = card.get("parameters")
         if parameters is not None and (isinstance(parameters, bool) or not isinstance(parameters, int)):
             fields.refuse("sparksim", f"parameters must be a whole number, not {str(parameters)[:40]!r}")
         return card
+
+    def _skew(self, said: Any) -> float | None:
+        """The routing skew for this content: one number for every content, or one for each."""
+        of_each = said if isinstance(said, dict) else dict.fromkeys(CONTENTS, said)
+        if set(of_each) != set(CONTENTS):
+            self._fields.refuse("sparksim", f"expert_skew must be a number, or one for each of {', '.join(CONTENTS)}")
+            return None
+        for skew in of_each.values():
+            if skew is not None and not (_is_number(skew) and 0 <= skew <= 10):
+                self._fields.refuse("sparksim", f"expert_skew must be a number from 0 to 10, not {str(skew)[:40]!r}")
+                return None
+        skew = of_each[self._content]
+        return None if skew is None else float(skew)
 
     def _check_parameters(self, model: ModelSpec, said: int | None) -> None:
         """The dimensions against what the card says, and against what is sane."""

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -27,17 +28,26 @@ pytestmark = pytest.mark.bench
 BARE_IMPORT = ("-c", "import numpy, simpy, yaml, pydantic")
 EIGHTY_LAYERS = {"llama.cpp": "q4_k_m", "vllm": "fp8"}
 """Runtime -> quantisation of Llama 3.1 70B."""
+FEWEST_ROUNDS = 4
 BARE_TIMEOUTS = 100_000
 """About as long as what they stand beside, so that both meet the same disturbances."""
 
-NOISE = 1.25
-"""What a busy neighbour may add to a ratio within one process."""
+NOISE = 1.5
+"""What a busy neighbour may add to a ratio: it slows what fills the caches, and a small loop hardly."""
 
 
-def ratio(ours: Callable[[], float], beside: Callable[[], float], rounds: int) -> float:
-    """The best of `ours` over the best of `beside`, seconds, measured in turn."""
-    pairs = [(ours(), beside()) for _ in range(rounds)]
-    return min(pair[0] for pair in pairs) / min(pair[1] for pair in pairs)
+def ratio(ours: Callable[[], float], beside: Callable[[], float], budget: float, rounds: int) -> float:
+    """The best of `ours` over the best of `beside`, seconds, measured in turn: `rounds` times, or until in the budget.
+
+    The ratio is printed: `make bench` shows it.
+    """
+    best_ours = best_beside = inf
+    for count in range(rounds):
+        best_ours, best_beside = min(best_ours, ours()), min(best_beside, beside())
+        if count >= FEWEST_ROUNDS and best_ours / best_beside <= budget:
+            break
+    print(f"{best_ours / best_beside:.3g} of {budget:g}")  # noqa: T201
+    return best_ours / best_beside
 
 
 def elapsed(action: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
@@ -75,7 +85,7 @@ def test_a_new_process_with_an_empty_cache_takes_at_most_four_bare_imports(
 
     predict(), python(*BARE_IMPORT)  # byte code is written, files are in the page cache
 
-    assert ratio(predict, lambda: python(*BARE_IMPORT), rounds=7) <= 4.0
+    assert ratio(predict, lambda: python(*BARE_IMPORT), 4.0, rounds=12) <= 4.0 * NOISE
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +106,7 @@ def simulated() -> tuple[ProfileStore, list[Kernel]]:
 
 
 def test_an_event_of_the_device_level_costs_about_four_bare_timeouts(simulated: tuple[ProfileStore, list[Kernel]]):
-    """The budget is 4 on a quiet machine; neighbours on the same caches slow us down, but not a loop as small as that.
+    """The budget is 4 on a quiet machine.
 
     Everything that a kernel costs is shared out among its events: its set-up, dealing CTAs, L2 panels, folding.
     """
@@ -107,18 +117,18 @@ def test_an_event_of_the_device_level_costs_about_four_bare_timeouts(simulated: 
     def simulate() -> float:
         return elapsed(lambda: [store.simulate(kernel) for kernel in kernels]) / events
 
-    assert ratio(simulate, lambda: elapsed(bare_timeouts) / BARE_TIMEOUTS, rounds=12) <= 4.0 * NOISE
+    assert ratio(simulate, lambda: elapsed(bare_timeouts) / BARE_TIMEOUTS, 4.0, rounds=20) <= 4.0 * NOISE
 
 
 def test_a_warm_call_takes_no_longer_than_six_thousand_bare_timeouts(tmp_path: Path):
-    """5 ms, where a bare timeout takes 0.83 us."""
+    """The budget is 5 ms, where a bare timeout takes 0.83 us."""
 
     def call() -> object:
         return sim.run(model="llama-3.1-70b", runtime="llama.cpp", quant="q4_k_m", cache=tmp_path)
 
     call()
 
-    assert ratio(lambda: elapsed(call), lambda: elapsed(bare_timeouts) / BARE_TIMEOUTS, rounds=12) <= 6000
+    assert ratio(lambda: elapsed(call), lambda: elapsed(bare_timeouts) / BARE_TIMEOUTS, 6000, rounds=20) <= 6000 * NOISE
 
 
 def bare_timeouts() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import sim
 from sim.cli import main
 from sim.component import spec_types
 from sim.hwspec import load_hardware
@@ -140,3 +141,25 @@ def test_what_cannot_be_set_says_what_can(override: str, message: str, capsys: p
 def test_the_same_path_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*QUICK, "--set", "gpu.sms=96", "--set", "gpu.sms=24"]) == 2
     assert capsys.readouterr().err == "gpu.sms: is set twice\n"
+
+
+def test_content_chooses_the_routing_skew_of_the_card() -> None:
+    """Do random tokens, which crowd the same experts, read fewer weights than text does?"""
+    case: dict[str, Any] = {
+        "model": "qwen3-30b-a3b",
+        "runtime": "vllm",
+        "quant": "fp8",
+        "batch": 16,
+        "prompt": 0,
+        "output": 2,
+    }
+    text = sim.run(**case)
+    random = sim.run(**case, set={"workload.content": "random_tokens"})
+    assert text.rates()["decode_tok_s"] < random.rates()["decode_tok_s"]
+    assert sim.run(**case, set={"workload.content": "text"}).rates() == text.rates()
+
+
+def test_an_unknown_content_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Does a content class that does not exist name the ones that do?"""
+    assert main([*QUICK, "--set", "workload.content=prose"]) == 2
+    assert "workload.content: unknown content 'prose'; one of text, random_tokens" in capsys.readouterr().err
