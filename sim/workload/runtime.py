@@ -23,6 +23,11 @@ def _plain(value: Any) -> Any:
     complaint = source_complaint(value.get("source"), value.get("kind"))
     if extra := sorted(set(value) - LONG_FORM):
         complaint = f"unknown field '{extra[0][:60]}' beside 'value'; there may be {', '.join(sorted(LONG_FORM))}"
+    if not complaint and (bounds := value.get("range")) is not None:
+        if not (isinstance(bounds, list) and len(bounds) == 2 and all(type(end) in (int, float) for end in bounds)):
+            complaint = "range must be [low, high]"
+        elif not bounds[0] <= value["value"] <= bounds[1]:
+            complaint = f"lies outside its range {bounds}"
     if complaint:
         raise ValueError(complaint)
     return value["value"]
