@@ -1,0 +1,116 @@
+"""`sparksim microbench`: the hardware's curves, simulated beside measured; `stream`: one point of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from sim.cli.parser import add_shared
+from sim.errors import InputError, Problem
+from sim.units import parse_quantity
+
+if TYPE_CHECKING:
+    from sim.system.machine import Machine
+    from sim.system.microbench import StreamRequest
+
+HELP = "bandwidth, latency and launch costs of a machine, simulated beside measured"
+EXAMPLE = """examples:
+  sparksim microbench
+  sparksim microbench stream --ctas 48 --inflight 8192 --chase --json
+  sparksim microbench stream --ctas 192 --inflight "32 KiB" --pattern random --set memory.channels=32"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of the verb."""
+    parser.add_argument("what", nargs="?", choices=("all", "stream"), default="all")
+    parser.add_argument("--hardware", default="dgx-spark", help="machine (default dgx-spark)")
+    only = parser.add_argument_group("stream")
+    only.add_argument("--ctas", type=int, metavar="N", help="CTAs, round robin over SMs")
+    only.add_argument("--inflight", metavar="BYTES", help="bytes that each CTA keeps outstanding")
+    only.add_argument("--pattern", default="tile", help="tile, flat or random (default tile)")
+    only.add_argument("--warps", type=int, default=4, help="warps of a CTA (default 4)")
+    only.add_argument("--footprint", metavar="SIZE", default="256 MiB", help="memory that is read (default 256 MiB)")
+    only.add_argument("--chase", action="store_true", help="a dependent random chase beside it")
+    mode = only.add_mutually_exclusive_group()
+    mode.add_argument("--full", action="store_true", help="every piece of the footprint")
+    mode.add_argument("--folded", action="store_true", help="a window of the steady state stands for it (default)")
+    add_shared(parser)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """0 when done."""
+    return _stream(arguments)
+
+
+def _stream(arguments: argparse.Namespace) -> int:
+    from sim.system.microbench import stream  # noqa: PLC0415 - `sparksim --help` need not load the simulator
+
+    request, machine = _request(arguments), load_machine(arguments)
+    result = stream(machine, request, is_full=arguments.full, seed=arguments.seed)
+    if arguments.json:
+        head = {
+            "schema": "sparksim.stream/1",
+            "hardware": machine.hardware.name,
+            "hardware_digest": machine.hardware.digest,
+            "overrides": {path: str(value) for path, value in machine.hardware.overrides.items()},
+            "clock_hz": machine.gpu.clock,
+            "seed": arguments.seed,
+            "mode": "full" if arguments.full else "folded",
+        }
+        print(json.dumps({**head, **request.to_dict(), **asdict(result)}, indent=2, allow_nan=False))
+        return 0
+    print(f"{request.ctas} CTAs of {request.warps} warps, {request.inflight:,} B in flight each, {request.pattern}")
+    print(f"  stream      {result.stream_bytes_per_s / 1e9:9.1f} GB/s   bound by {result.bound}")
+    if result.chase_latency_s is not None:
+        print(f"  chase       {result.chase_latency_s * 1e9:9.0f} ns     mean of {result.chase_loads} loads")
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in result.utilization.items())
+    print(f"  busy        {shares}")
+    return 0
+
+
+def load_machine(arguments: argparse.Namespace) -> Machine:
+    """The machine that the flags name, with `--set` applied.
+
+    Raises:
+        InputError: no such machine or field, or something is set that a microbenchmark has not.
+    """
+    from sim import api  # noqa: PLC0415
+    from sim.system.arguments import split_overrides  # noqa: PLC0415
+    from sim.system.machine import Machine  # noqa: PLC0415
+
+    changes = split_overrides(arguments.set)
+    strangers = [*(f"runtime.{name}" for name in changes.runtime), *(f"model.{name}" for name in changes.model)]
+    if strangers:
+        message = "a microbenchmark has no runtime and no model: only hardware can be set"
+        raise InputError([Problem(message, code="bad_override", path=path) for path in strangers])
+    folders = tuple(arguments.spec_dir)
+    return Machine(api.load_hardware(arguments.hardware, overrides=changes.hardware, search_dirs=folders))
+
+
+def _request(arguments: argparse.Namespace) -> StreamRequest:
+    from sim.system.microbench import StreamRequest  # noqa: PLC0415
+
+    problems = [
+        Problem("is not given", code="missing_argument", path=name, hint=f"--{name} is needed")
+        for name in ("ctas", "inflight")
+        if getattr(arguments, name) is None
+    ]
+    sizes = {}
+    for name in ("inflight", "footprint"):
+        try:
+            sizes[name] = _bytes(getattr(arguments, name) or "0")
+        except InputError as error:
+            problems += [replace(problem, code="bad_argument", path=name) for problem in error.problems]
+    if problems:
+        raise InputError(problems)
+    return StreamRequest(
+        arguments.ctas, sizes["inflight"], arguments.pattern, arguments.warps, sizes["footprint"],
+        has_chase=arguments.chase,
+    )  # fmt: skip
+
+
+def _bytes(text: str) -> int:
+    """A size, "8192" or "8 KiB"."""
+    return int(text) if text.strip().isdecimal() else int(parse_quantity(text, "B"))

@@ -1,0 +1,181 @@
+"""Do streams, a chase beside them and two tenants share the memory as round robin by requester says, and do channels?
+
+Expected values are closed forms: Little's law for what is in flight, the round of a fair arbiter for a load beside N
+requesters (N pieces of 512 B at the sustained rate), the smaller of memory and link for bandwidth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from sim.api import load_hardware
+from sim.component.sm import GOLDEN
+from sim.component.stream import Counted, Stream, StreamRun, WarpQueue
+from sim.component.stream_pattern import Footprint, mapping_of, walk
+from sim.component.transfer import Part
+from sim.engine import Engine, Flow
+from sim.errors import InputError
+from sim.system.machine import Machine
+from sim.system.microbench import StreamRequest, StreamResult, chase, stream
+
+KIB = 1024
+
+
+def machine(**changes: object) -> Machine:
+    return Machine(load_hardware("dgx-spark", overrides={k.replace("__", "."): v for k, v in changes.items()}))
+
+
+SPARK = machine()
+SUSTAINED = SPARK.memory.bandwidth * SPARK.memory.sustained.read
+LINK = SPARK.hardware.components["c2c"].bandwidth  # type: ignore[attr-defined]
+
+
+def beside(depth: int, ctas: int = 48, make_queue: Callable[[Engine], WarpQueue] = WarpQueue) -> float:
+    """Latency of the chase beside CTAs of four warps with `depth` pieces each."""
+    request = StreamRequest(ctas, depth * 4 * 512, has_chase=True)
+    found = stream(SPARK, request, make_queue=make_queue).chase_latency_s
+    assert found is not None
+    return found
+
+
+class Fifo(WarpQueue):
+    """The wrong arbitration: whoever comes first is served first, in one queue per server for all requesters."""
+
+    flows: dict[int, Flow]
+
+    def fetch(self, parts: Sequence[Part], latency_ps: int, arrived: Callable[[], None]) -> None:
+        served = [part for part in parts if not part.is_hidden]
+        left = [len(served)]
+
+        def done() -> None:
+            left[0] -= 1
+            if not left[0]:
+                self._engine.call_after(latency_ps, arrived)
+
+        for hop, n_bytes, access, _ in served:
+            hop.moved[access] += n_bytes
+            server = hop.server(access)
+            self.flows.setdefault(id(server), Flow(server)).submit(n_bytes / hop.rates[access], 1.0, done)
+
+
+def one_fifo() -> Callable[[Engine], WarpQueue]:
+    shared: dict[int, Flow] = {}
+
+    def make(engine: Engine) -> WarpQueue:
+        queue = Fifo(engine)
+        queue.flows = shared
+        return queue
+
+    return make
+
+
+def saturates(latency_of: Callable[[int], float]) -> bool:
+    """Whether four times the depth, deep in saturation, leaves a neighbour's latency as it is (10 %)."""
+    return latency_of(16) < 1.1 * latency_of(4)
+
+
+def test_latency_saturates_with_depth() -> None:
+    assert saturates(beside)
+
+
+def test_one_queue_for_all_breaks_that_law() -> None:
+    assert not saturates(lambda depth: beside(depth, make_queue=one_fifo()))
+
+
+@pytest.mark.parametrize("ctas", [48, 96, 192])
+def test_a_load_waits_for_a_round_of_all_requesters(ctas: int) -> None:
+    """Unloaded latency, and a piece of each of the warps (and its own) at the sustained rate."""
+    unloaded = chase(SPARK, 256 << 20, 64)
+    expected = unloaded + (4 * ctas + 1) * 512 / SUSTAINED
+    assert beside(8, ctas) == pytest.approx(expected, rel=0.15)
+
+
+def test_little_law_below_the_knee() -> None:
+    """One warp with one piece: its bytes over an unloaded round trip, and the piece's own time on its channels."""
+    one = stream(SPARK, StreamRequest(1, 512, warps=1))
+    engine = Engine()
+    run = StreamRun(SPARK.device(engine), engine, 16)
+    service = 256 / (SUSTAINED / 16)  # half a piece on each of two channels
+    assert one.stream_bytes_per_s == pytest.approx(512 / (run.round_trip_ps / 1e12 + service), rel=0.02)
+    assert one.bound == "latency"
+
+
+def tenants(groups: Sequence[int]) -> list[float]:
+    """Bytes per second of each group of so many CTAs (four warps with four pieces of 512 B) that run side by side."""
+    engine = Engine()
+    run = StreamRun(SPARK.device(engine), engine, SPARK.memory.channels)
+    mapping, footprint = mapping_of(SPARK.memory), Footprint(256 << 20, 512.0, 24 << 20)
+    counts = [Counted() for _ in groups]
+    number = 0
+    for group, count in zip(groups, counts, strict=True):
+        for _ in range(4 * group):
+            pieces = walk(mapping, footprint, "tile", sum(groups), 4, *divmod(number, 4))
+            run.add_stream(Stream(pieces, ("read",), 4, number * GOLDEN, count, run.device.issue_ps))
+            number += 1
+    engine.run(engine.timeout(20_000_000))
+    before = [count.n_bytes for count in counts]
+    engine.run(engine.timeout(40_000_000))
+    return [(count.n_bytes - old) / 40e-6 for count, old in zip(counts, before, strict=True)]
+
+
+def test_one_tenant_alone_gets_all_two_share_it() -> None:
+    (alone,) = tenants([48])
+    first, second = tenants([48, 48])
+    small, large = tenants([16, 48])
+    assert alone == pytest.approx(SUSTAINED, rel=0.03)
+    assert first + second <= SUSTAINED * 1.01  # arrivals are counted: a piece may have begun before the window
+    assert first + second == pytest.approx(SUSTAINED, rel=0.03)
+    assert first == pytest.approx(second, rel=0.05)
+    assert small + large <= SUSTAINED * 1.01
+    assert large / small == pytest.approx(48 / 16, rel=0.1)  # by requester, as many as each tenant has
+
+
+def wide(channels: int) -> StreamResult:
+    return stream(machine(memory__channels=channels), StreamRequest(192, 8 * KIB))
+
+
+def test_channels_double_bandwidth_until_the_link_binds() -> None:
+    half, full, double = wide(8), wide(16), wide(32)
+    assert half.stream_bytes_per_s == pytest.approx(SUSTAINED / 2, rel=0.02)
+    assert full.stream_bytes_per_s == pytest.approx(SUSTAINED, rel=0.02)
+    assert double.stream_bytes_per_s == pytest.approx(LINK, rel=0.02)
+    assert [each.bound for each in (half, full, double)] == ["memory", "memory", "link"]
+
+
+@pytest.mark.parametrize("pattern", ["tile", "flat", "random"])
+def test_never_more_than_the_sustained_rate(pattern: str) -> None:
+    for inflight in (2 * KIB, 32 * KIB):
+        assert stream(SPARK, StreamRequest(96, inflight, pattern)).stream_bytes_per_s <= SUSTAINED * 1.001
+
+
+def test_what_fits_into_l2_does_not_touch_memory() -> None:
+    found = stream(SPARK, StreamRequest(96, 16 * KIB, footprint=16 << 20))
+    assert found.stream_bytes_per_s > 3 * SUSTAINED
+    assert found.utilization["memory"] == 0.0
+
+
+@pytest.mark.parametrize("pattern", ["tile", "random"])
+def test_folded_is_full_within_a_per_cent(pattern: str) -> None:
+    request = StreamRequest(48, 4 * KIB, pattern, footprint=32 << 20)
+    folded, full = stream(SPARK, request), stream(SPARK, request, is_full=True)
+    assert folded.stream_bytes_per_s == pytest.approx(full.stream_bytes_per_s, rel=0.01)
+    assert full.window_s * full.stream_bytes_per_s == pytest.approx(32 << 20, rel=1e-9)
+    assert folded.events < full.events
+
+
+def test_every_problem_of_a_request_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        stream(SPARK, StreamRequest(10_000, 64, "spiral", footprint=100))
+    assert {problem.path for problem in caught.value.problems} == {"ctas", "inflight", "pattern", "footprint"}
+
+
+@pytest.mark.parametrize("request_", [
+    StreamRequest(48, 10 << 20),  # more than an SM's registers and shared memory hold
+    StreamRequest(48, 4096, footprint=4096),  # less than what is in flight
+    StreamRequest(48, 4096, footprint=1 << 40),  # more than the memory
+])  # fmt: skip
+def test_what_no_gpu_could_run(request_: StreamRequest) -> None:
+    with pytest.raises(InputError):
+        stream(SPARK, request_)
