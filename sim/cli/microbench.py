@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim.cli.parser import add_shared
+from sim.cli.progress import ProgressLine
 from sim.errors import InputError, Problem
 from sim.units import parse_quantity
 
 if TYPE_CHECKING:
+    from sim.plot.microbench_chart import Point
+    from sim.study.validate_microbench import MicrobenchReport
     from sim.system.machine import Machine
     from sim.system.microbench import StreamRequest
 
@@ -26,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
     parser.add_argument("what", nargs="?", choices=("all", "stream"), default="all")
     parser.add_argument("--hardware", default="dgx-spark", help="machine (default dgx-spark)")
+    parser.add_argument("--plot", metavar="FILE.svg", help="draw the curves, simulated and measured")
     only = parser.add_argument_group("stream")
     only.add_argument("--ctas", type=int, metavar="N", help="CTAs, round robin over SMs")
     only.add_argument("--inflight", metavar="BYTES", help="bytes that each CTA keeps outstanding")
@@ -41,7 +47,73 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """0 when done."""
-    return _stream(arguments)
+    if arguments.what == "stream":
+        return _stream(arguments)
+    return _all(arguments)
+
+
+def _all(arguments: argparse.Namespace) -> int:
+    """Every curve. On a machine that was not measured, or with something changed, what was measured is a reference."""
+    report = _report(arguments)
+    if arguments.json:
+        print(json.dumps(report.to_dict(), indent=2, allow_nan=False))
+    else:
+        print(report.to_text())
+    if arguments.plot:
+        from sim.plot.microbench_chart import draw  # noqa: PLC0415 - matplotlib is slow to load
+
+        draw(_points(report), Path(arguments.plot))
+    return 0
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """`sparksim validate microbench`: the same, held to its targets; 3 with --check when one is broken."""
+    from sim.study.validate_microbench import microbench_targets  # noqa: PLC0415 - loaded only for this verb
+
+    given = [name for name in ("runtime", "family") if getattr(arguments, name)]
+    if given:
+        raise InputError([Problem("means nothing for microbench", code="usage", path=name) for name in given])
+    report = _report(argparse.Namespace(hardware="dgx-spark", set=[], spec_dir=[], quiet=False))
+    broken = report.broken_targets(microbench_targets())
+    if arguments.json:
+        print(json.dumps({**report.to_dict(), "broken": broken}, indent=2, allow_nan=False))
+    else:
+        print(report.to_text())
+    for line in broken:
+        print(f"broken: {line}", file=sys.stderr)
+    return 3 if arguments.check and broken else 0
+
+
+def _report(arguments: argparse.Namespace) -> MicrobenchReport:
+    from sim.study.validate_microbench import load_microbench, validate_microbench  # noqa: PLC0415
+
+    own = load_machine(arguments)
+
+    def machine_at(clock_mhz: int | None) -> Machine:
+        if clock_mhz is None or "gpu.clock" in own.hardware.overrides:
+            return own
+        return load_machine(
+            argparse.Namespace(**{**vars(arguments), "set": [*arguments.set, f"gpu.clock={clock_mhz} MHz"]})
+        )
+
+    measured_on = load_microbench().hardware
+    if own.hardware.name != measured_on or own.hardware.overrides:
+        print(f"note: measured on {measured_on} as it is, simulated on another machine", file=sys.stderr)
+    with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
+        return validate_microbench(machine_at, progress=progress)
+
+
+def _points(report: MicrobenchReport) -> list[Point]:
+    from sim.plot.microbench_chart import Point  # noqa: PLC0415
+    from sim.study.validate_microbench import LOADED, STREAMS  # noqa: PLC0415
+
+    return [
+        Point(
+            row.record.group, row.record.probe.pattern, row.bytes_per_sm, row.requesters, row.record.value,
+            row.simulated, is_counted=row.is_counted,
+        )
+        for row in report.of(STREAMS, LOADED, counted=False)
+    ]  # fmt: skip
 
 
 def _stream(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`sparksim validate inference`: predictions beside published measurements, with errors by class."""
+"""`sparksim validate inference`, `microbench`: predictions beside published measurements, with errors by class."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import argparse
 import json
 import sys
 
+from sim.cli import microbench
+
 HELP = "hold predictions against published measurements"
-EXAMPLE = "example:\n  sparksim validate inference --check"
+EXAMPLE = "example:\n  sparksim validate inference --check\n  sparksim validate microbench --check"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    parser.add_argument("what", choices=("inference",))
+    parser.add_argument("what", choices=("inference", "microbench"))
     parser.add_argument("--runtime", help="only this runtime")
     parser.add_argument("--family", help="only models whose name begins so")
     parser.add_argument("--check", action="store_true", help="exit 3 when a target is broken")
@@ -23,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """0, or 3 with --check when a target is broken."""
+    if arguments.what == "microbench":
+        return microbench.check(arguments)
     from sim import api  # noqa: PLC0415 - loaded only for this verb
     from sim.study.validate import validate_inference  # noqa: PLC0415
 

@@ -102,14 +102,22 @@ class Observed:
     events: int
 
 
+class _Served(NamedTuple):
+    """A server so far: seconds of work done (a piece counts as far as it is through) and asked, bytes asked."""
+
+    served_s: float
+    asked_s: float
+    n_bytes: float
+
+
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """What was counted by a moment: bytes served (a piece counts as far as it is through), chase, work by hop."""
+    """What was counted by a moment: chase, work by hop, and L2's hits and every channel in full."""
 
     clock: int
-    served: float
     chase: tuple[int, float, int]
     work: dict[str, float]
+    servers: list[_Served]
 
 
 class StreamRun:
@@ -126,12 +134,13 @@ class StreamRun:
         self._live = 0
         self._make_queue = make_queue
         self._finished = engine.event()
-        self._memory_ps = sum(hop.latency_ps for hop in device.memory_path)
+        self._ways: dict[tuple[str, Piece], tuple[list[Part], int]] = {}
 
     @property
     def round_trip_ps(self) -> int:
         """An unloaded load of a whole warp from memory: issue, L2, the way to memory and back."""
-        return self.device.issue_ps + self.device.l2.latency_ps + self._memory_ps
+        device = self.device
+        return device.issue_ps + device.l2.latency_ps + sum(hop.latency_ps for hop in device.memory_path)
 
     def add_stream(self, stream: Stream) -> None:
         """Let a warp run its program."""
@@ -149,14 +158,21 @@ class StreamRun:
 
     def send(self, queue: WarpQueue, piece: Piece, access: str, extra_ps: int, arrived: Arrived) -> float:
         """Send a piece on its way; its bytes."""
-        device, n_bytes = self.device, float(sum(size for _, size in piece.blocks))
+        known = self._ways.get((access, piece))
+        if known is None:
+            known = self._ways[access, piece] = self._way(piece, access)
+        parts, latency_ps = known
+        queue.fetch(parts, extra_ps + latency_ps, arrived)
+        return parts[0].n_bytes
+
+    def _way(self, piece: Piece, access: str) -> tuple[list[Part], int]:
+        """What a piece moves, hop by hop, and its latency (ps)."""
+        l2, path, n_bytes = self.device.l2, self.device.memory_path, float(sum(size for _, size in piece.blocks))
         if piece.is_hit:
-            queue.fetch([Part(device.l2, n_bytes, access)], extra_ps + device.l2.latency_ps, arrived)
-            return n_bytes
-        parts = across((device.l2, *device.memory_path), n_bytes, access)[:-1]
-        parts += [Part(self.channels[channel], size, access) for channel, size in piece.blocks]
-        queue.fetch(parts, extra_ps + device.l2.latency_ps + self._memory_ps, arrived)
-        return n_bytes
+            return [Part(l2, n_bytes, access)], l2.latency_ps
+        on_the_way = across((l2, *path), n_bytes, access)[:-1]
+        at_memory = [Part(self.channels[channel], size, access) for channel, size in piece.blocks]
+        return [*on_the_way, *at_memory], l2.latency_ps + sum(hop.latency_ps for hop in path)
 
     def _ended(self) -> None:
         self._live -= 1
@@ -180,8 +196,13 @@ class StreamRun:
         window_ps = after.clock - before.clock
         pieces, n_bytes, latency_ps = (z - a for a, z in zip(before.chase, after.chase, strict=True))
         chase = Counted(int(pieces), n_bytes, int(latency_ps))
+        served = sum(
+            (z.served_s - a.served_s) * (z.n_bytes - a.n_bytes) / (z.asked_s - a.asked_s)
+            for a, z in zip(before.servers, after.servers, strict=True)
+            if z.asked_s > a.asked_s
+        )
         busy = {name: (work - before.work[name]) * 1e12 / window_ps for name, work in after.work.items()}
-        return Observed(window_ps, after.served - before.served - chase.n_bytes, chase, busy, self.engine.events)
+        return Observed(window_ps, served - chase.n_bytes, chase, busy, self.engine.events)
 
     def _mark(self) -> _Mark:
         l2, path = self.device.l2, self.device.memory_path
@@ -189,14 +210,11 @@ class StreamRun:
             path[-1].name: self.channels
         }
         work = {name: sum(hop.load(hop.moved) for hop in group) / len(group) for name, group in hops.items()}
-        served = sum((server.served - server.backlog()) * l2.bandwidth_of(server) for server in l2.servers())
+        servers = [_Served(s.served - s.backlog(), s.served, s.served * l2.bandwidth_of(s)) for s in l2.servers()]
         for hop in self.channels:
             (server,) = hop.servers()
-            asked_s = hop.load(hop.moved)
-            if asked_s:
-                served += (server.served - server.backlog()) * sum(hop.moved.values()) / asked_s
-        chase = (self.chase.pieces, self.chase.n_bytes, self.chase.latency_ps)
-        return _Mark(self.engine.clock, served, chase, work)
+            servers.append(_Served(server.served - server.backlog(), server.served, sum(hop.moved.values())))
+        return _Mark(self.engine.clock, (self.chase.pieces, self.chase.n_bytes, self.chase.latency_ps), work, servers)
 
 
 class _Warp:

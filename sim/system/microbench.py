@@ -27,7 +27,7 @@ BOUND_FROM = 0.9
 WINDOW_PS = 12_000_000
 WINDOW_PIECES = 5000
 """A window lasts at least so long that about so many pieces arrive in it if nothing but latency holds them up."""
-CHASE_LOADS = 60
+CHASE_LOADS = 40
 """Loads of the chase that a window holds, about: their mean is then known to a few per cent."""
 ACCESSES = {"read": ("read",), "write": ("write",), "copy": ("read", "write")}
 
