@@ -171,8 +171,17 @@ def _set_up(
         if is_full and not is_random:
             pieces = islice(pieces, footprint.n_pieces // n_warps + (number < footprint.n_pieces % n_warps))
         walk_share = walks if is_random else 0.0
+        turn = number % len(accesses)  # half of a copy's warps begin with a write: reads and writes come mixed
         run.add_stream(
-            Stream(pieces, accesses, request.depth, number * GOLDEN, run.streams, device.issue_ps, walk_share)
+            Stream(
+                pieces,
+                accesses[turn:] + accesses[:turn],
+                request.depth,
+                number * GOLDEN,
+                run.streams,
+                device.issue_ps,
+                walk_share,
+            )
         )
     if request.has_chase:
         run.add_chase(
