@@ -70,9 +70,7 @@ def check(arguments: argparse.Namespace) -> int:
     """`sparksim validate microbench`: the same, held to its targets; 3 with --check when one is broken."""
     from sim.study.validate_microbench import microbench_targets  # noqa: PLC0415 - loaded only for this verb
 
-    given = [name for name in ("runtime", "family") if getattr(arguments, name)]
-    if given:
-        raise InputError([Problem("means nothing for microbench", code="usage", path=name) for name in given])
+    _refuse(arguments, "runtime", "family", "markdown")
     report = _report(argparse.Namespace(hardware="dgx-spark", set=[], spec_dir=[], quiet=False))
     broken = report.broken_targets(microbench_targets())
     if arguments.json:
@@ -82,6 +80,32 @@ def check(arguments: argparse.Namespace) -> int:
     for line in broken:
         print(f"broken: {line}", file=sys.stderr)
     return 3 if arguments.check and broken else 0
+
+
+def ablation(arguments: argparse.Namespace) -> int:
+    """`sparksim validate ablation`: one mechanism off at a time; 3 with --check when one changes nothing."""
+    from sim import api  # noqa: PLC0415 - loaded only for this verb
+    from sim.study.ablation import ablate  # noqa: PLC0415
+
+    _refuse(arguments, "runtime", "family", "markdown", "rows")
+    with ProgressLine(sys.stderr) as progress:
+        found = ablate(api.run, api.load_hardware("dgx-spark"), progress=progress)
+    print(json.dumps(found.to_dict(), indent=2, allow_nan=False) if arguments.json else found.to_text())
+    for name in found.useless:
+        print(f"broken: without {name} nothing changes", file=sys.stderr)
+    return 3 if arguments.check and found.useless else 0
+
+
+def _refuse(arguments: argparse.Namespace, *names: str) -> None:
+    """Flags of other validations.
+
+    Raises:
+        InputError: one of them is given.
+    """
+    given = [name for name in names if getattr(arguments, name)]
+    if given:
+        what = f"validate {arguments.what}"
+        raise InputError([Problem(f"means nothing for {what}", code="usage", path=name) for name in given])
 
 
 def _report(arguments: argparse.Namespace) -> MicrobenchReport:

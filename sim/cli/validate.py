@@ -1,4 +1,4 @@
-"""`sparksim validate inference`, `microbench`: predictions beside published measurements, with errors by class."""
+"""`sparksim validate`: predictions beside published measurements, with errors by class."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import sys
 from sim.cli import microbench
 
 HELP = "hold predictions against published measurements"
-EXAMPLE = "example:\n  sparksim validate inference --check\n  sparksim validate microbench --check"
+EXAMPLE = """examples:
+  sparksim validate inference --check
+  sparksim validate microbench --check
+  sparksim validate ablation"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    parser.add_argument("what", choices=("inference", "microbench"))
+    parser.add_argument("what", choices=("inference", "microbench", "ablation"))
     parser.add_argument("--runtime", help="only this runtime")
     parser.add_argument("--family", help="only models whose name begins so")
     parser.add_argument("--check", action="store_true", help="exit 3 when a target is broken")
@@ -27,6 +30,8 @@ def execute(arguments: argparse.Namespace) -> int:
     """0, or 3 with --check when a target is broken."""
     if arguments.what == "microbench":
         return microbench.check(arguments)
+    if arguments.what == "ablation":
+        return microbench.ablation(arguments)
     from sim import api  # noqa: PLC0415 - loaded only for this verb
     from sim.study.validate import validate_inference  # noqa: PLC0415
 

@@ -37,7 +37,7 @@ def draw(points: list[Point], file: Path) -> None:
         left, right = fig.subplots(1, 2)
         groups = list(dict.fromkeys(p.group for p in points))
         for axis, group in zip((left, right), groups, strict=False):
-            _panel(axis, [p for p in points if p.group == group])
+            _panel(axis, [p for p in points if p.group == group], by_requesters=axis is right)
             axis.set_title(group, loc="left")
         left.set_ylabel("GB/s")
         right.set_ylabel("times the unloaded latency")
@@ -47,20 +47,23 @@ def draw(points: list[Point], file: Path) -> None:
         fig.savefig(file, dpi=DPI, metadata={"Date": None} if file.suffix == ".svg" else None)
 
 
-def _panel(axis: Axes, points: list[Point]) -> None:
+def _panel(axis: Axes, points: list[Point], *, by_requesters: bool) -> None:
+    def place(p: Point) -> float:
+        return p.requesters if by_requesters else p.bytes_per_sm / 1024
+
     for pattern, colour in COLOURS.items():
         mine = sorted((p for p in points if p.pattern == pattern), key=lambda p: (p.bytes_per_sm, p.requesters))
         for is_counted, face in ((True, colour), (False, "none")):
             shown = [p for p in mine if p.is_counted == is_counted]
             if shown:
                 axis.scatter(
-                    [p.bytes_per_sm / 1024 for p in shown], [p.measured for p in shown], marker=MARKERS[pattern],
+                    [place(p) for p in shown], [p.measured for p in shown], marker=MARKERS[pattern],
                     facecolors=face, edgecolors=colour, s=22, label=f"{pattern}, measured" if is_counted else None,
                 )  # fmt: skip
         if mine:
-            axis.scatter([p.bytes_per_sm / 1024 for p in mine], [p.simulated for p in mine], marker="_",
+            axis.scatter([place(p) for p in mine], [p.simulated for p in mine], marker="_",
                          c=colour, s=130, label=f"{pattern}, simulated")  # fmt: skip
     axis.set_xscale("log", base=2)
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.set_xlabel("KiB in flight per SM")
+    axis.set_xlabel("warps that stream beside it" if by_requesters else "KiB in flight per SM")
     axis.set_ylim(bottom=0)

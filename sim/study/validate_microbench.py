@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from statistics import median
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sim.component.stream import WarpQueue
+from sim.engine import Engine
 from sim.paths import find
 from sim.system.machine import Machine
 from sim.system.microbench import FOOTPRINT, StreamRequest, StreamResult, chase, stream
@@ -122,13 +124,17 @@ def validate_microbench(
     *,
     records: tuple[Record, ...] | None = None,
     progress: Callable[[str], None] | None = None,
+    make_queue: Callable[[], Callable[[Engine], WarpQueue]] = lambda: WarpQueue,
 ) -> MicrobenchReport:
     """Run every probe. `machine_at`: SM clock in MHz (None: the machine's own) -> machine.
+
+    `make_queue`: called for each probe, gives the queue of a requester (another arbitration than round robin).
 
     Raises:
         InputError: a probe cannot be run on the machine.
     """
-    machine_of, stream_of = cache(machine_at), cache(_stream)
+    machine_of = cache(machine_at)
+    stream_of = cache(partial(_stream, make_queue))
     chosen = load_microbench().records if records is None else records
     rows = []
     for number, record in enumerate(chosen, 1):
@@ -156,12 +162,12 @@ def _row(record: Record, machine: Machine, stream_of: Callable[..., StreamResult
     return Row(record, value / SCALES[record.unit], per_sm, probe.ctas * probe.warps)
 
 
-def _stream(machine: Machine, probe: Probe) -> StreamResult:
+def _stream(make_queue: Callable[[], Callable[[Engine], WarpQueue]], machine: Machine, probe: Probe) -> StreamResult:
     request = StreamRequest(
         probe.ctas, probe.inflight, probe.pattern, probe.warps, probe.footprint,
         has_chase=probe.kind == "loaded", kind=probe.access,
     )  # fmt: skip
-    return stream(machine, request)
+    return stream(machine, request, make_queue=make_queue())
 
 
 @dataclass(frozen=True, slots=True)

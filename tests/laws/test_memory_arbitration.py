@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+import sim
 from sim.api import load_hardware
 from sim.component.sm import GOLDEN
 from sim.component.stream import Counted, Stream, StreamRun, WarpQueue
 from sim.component.stream_pattern import Footprint, mapping_of, walk
-from sim.component.transfer import Part
-from sim.engine import Engine, Flow
+from sim.engine import Engine
 from sim.errors import InputError
+from sim.study.ablation import one_queue
 from sim.system.machine import Machine
 from sim.system.microbench import StreamRequest, StreamResult, chase, stream
 
@@ -40,37 +41,6 @@ def beside(depth: int, ctas: int = 48, make_queue: Callable[[Engine], WarpQueue]
     return found
 
 
-class Fifo(WarpQueue):
-    """The wrong arbitration: whoever comes first is served first, in one queue per server for all requesters."""
-
-    flows: dict[int, Flow]
-
-    def fetch(self, parts: Sequence[Part], latency_ps: int, arrived: Callable[[], None]) -> None:
-        served = [part for part in parts if not part.is_hidden]
-        left = [len(served)]
-
-        def done() -> None:
-            left[0] -= 1
-            if not left[0]:
-                self._engine.call_after(latency_ps, arrived)
-
-        for hop, n_bytes, access, _ in served:
-            hop.moved[access] += n_bytes
-            server = hop.server(access)
-            self.flows.setdefault(id(server), Flow(server)).submit(n_bytes / hop.rates[access], 1.0, done)
-
-
-def one_fifo() -> Callable[[Engine], WarpQueue]:
-    shared: dict[int, Flow] = {}
-
-    def make(engine: Engine) -> WarpQueue:
-        queue = Fifo(engine)
-        queue.flows = shared
-        return queue
-
-    return make
-
-
 def saturates(latency_of: Callable[[int], float]) -> bool:
     """Whether four times the depth, deep in saturation, leaves a neighbour's latency as it is (10 %)."""
     return latency_of(16) < 1.1 * latency_of(4)
@@ -81,7 +51,7 @@ def test_latency_saturates_with_depth() -> None:
 
 
 def test_one_queue_for_all_breaks_that_law() -> None:
-    assert not saturates(lambda depth: beside(depth, make_queue=one_fifo()))
+    assert not saturates(lambda depth: beside(depth, make_queue=one_queue()))
 
 
 @pytest.mark.parametrize("ctas", [48, 96, 192])
@@ -179,3 +149,11 @@ def test_every_problem_of_a_request_at_once() -> None:
 def test_what_no_gpu_could_run(request_: StreamRequest) -> None:
     with pytest.raises(InputError):
         stream(SPARK, request_)
+
+
+def test_a_prediction_is_bound_by_memory_and_then_by_the_link() -> None:
+    short = {"model": "llama-3.1-8b", "runtime": "vllm", "quant": "fp8", "prompt": 0, "output": 2}
+    plain, double, more = (sim.run(**short, set={"memory.channels": n}) for n in (16, 32, 64))
+    assert [one.phases["decode"]["bound"] for one in (plain, double, more)] == ["memory", "link", "link"]
+    assert double.decode_tok_s / plain.decode_tok_s == pytest.approx(LINK / SUSTAINED, rel=0.1)
+    assert more.decode_tok_s == pytest.approx(double.decode_tok_s, rel=0.01)
