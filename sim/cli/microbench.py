@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
     parser.add_argument("what", nargs="?", choices=("all", "stream"), default="all")
     parser.add_argument("--hardware", default="dgx-spark", help="machine (default dgx-spark)")
+    parser.add_argument("--measured", metavar="FILE", help="measurements of your own (examples/measure_gpu.py)")
     parser.add_argument("--plot", metavar="FILE.svg", help="draw the curves, simulated and measured")
     only = parser.add_argument_group("stream")
     only.add_argument("--ctas", type=int, metavar="N", help="CTAs, round robin over SMs")
@@ -71,7 +72,7 @@ def check(arguments: argparse.Namespace) -> int:
     from sim.study.validate_microbench import microbench_targets  # noqa: PLC0415 - loaded only for this verb
 
     _refuse(arguments, "runtime", "family", "markdown")
-    report = _report(argparse.Namespace(hardware="dgx-spark", set=[], spec_dir=[], quiet=False))
+    report = _report(argparse.Namespace(hardware="dgx-spark", set=[], spec_dir=[], quiet=False, measured=None))
     broken = report.broken_targets(microbench_targets())
     if arguments.json:
         print(json.dumps({**report.to_dict(), "broken": broken}, indent=2, allow_nan=False))
@@ -120,11 +121,12 @@ def _report(arguments: argparse.Namespace) -> MicrobenchReport:
             argparse.Namespace(**{**vars(arguments), "set": [*arguments.set, f"gpu.clock={clock_mhz} MHz"]})
         )
 
-    measured_on = load_microbench().hardware
+    measured = load_microbench(arguments.measured)
+    measured_on = measured.hardware
     if own.hardware.name != measured_on or own.hardware.overrides:
         print(f"note: measured on {measured_on} as it is, simulated on another machine", file=sys.stderr)
     with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
-        return validate_microbench(machine_at, progress=progress)
+        return validate_microbench(machine_at, measured, progress=progress)
 
 
 def _points(report: MicrobenchReport) -> list[Point]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sim.component.stream import WarpQueue
 from sim.engine import Engine
+from sim.errors import InputError, Problem
 from sim.paths import find
 from sim.system.machine import Machine
 from sim.system.microbench import FOOTPRINT, StreamRequest, StreamResult, chase, stream
@@ -45,6 +47,14 @@ class Probe(BaseModel):
     granule: int = 0
     is_new_page: bool = False
     field: str | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> Probe:
+        if self.kind == "given" and (self.field or "").count(".") != 1:
+            raise ValueError("kind 'given' needs a field, e.g. gpu.graph_launch")
+        if self.kind == "chase" and not 0 < self.granule <= self.footprint:
+            raise ValueError("kind 'chase' needs a granule, at most its footprint")
+        return self
 
 
 class Record(BaseModel):
@@ -114,42 +124,46 @@ class Row:
         return not self.why_not
 
 
-def load_microbench() -> Records:
-    """The measurements that ship with the project."""
-    return validate_model(Records, load_yaml(find("measurements", "microbench")))
+def load_microbench(file: str | None = None) -> Records:
+    """The measurements in `file`, or those that ship with the project.
+
+    Raises:
+        InputError: everything that is wrong with the file.
+    """
+    return validate_model(Records, load_yaml(Path(file) if file else find("measurements", "microbench")))
 
 
 def validate_microbench(
     machine_at: Callable[[int | None], Machine],
+    measured: Records | None = None,
     *,
     records: tuple[Record, ...] | None = None,
     progress: Callable[[str], None] | None = None,
     make_queue: Callable[[], Callable[[Engine], WarpQueue]] = lambda: WarpQueue,
 ) -> MicrobenchReport:
-    """Run every probe. `machine_at`: SM clock in MHz (None: the machine's own) -> machine.
+    """Run every probe of `measured` (what ships with the project), or only of `records`.
 
-    `make_queue`: called for each probe, gives the queue of a requester (another arbitration than round robin).
+    `machine_at`: SM clock in MHz (None: the machine's own) -> machine. `make_queue`: called for each probe, gives the
+    queue of a requester (another arbitration than round robin).
 
     Raises:
         InputError: a probe cannot be run on the machine.
     """
     machine_of = cache(machine_at)
     stream_of = cache(partial(_stream, make_queue))
-    chosen = load_microbench().records if records is None else records
+    chosen = records if records is not None else (measured or load_microbench()).records
     rows = []
     for number, record in enumerate(chosen, 1):
         if progress is not None:
             progress(f"{number} of {len(chosen)}, {record.group}: {record.id}")
         rows.append(_row(record, machine_of(record.clock_mhz), stream_of))
-    return MicrobenchReport(tuple(rows), is_whole=records is None)
+    return MicrobenchReport(tuple(rows), is_whole=records is None and measured is None)
 
 
 def _row(record: Record, machine: Machine, stream_of: Callable[..., StreamResult]) -> Row:
     probe = record.probe
     if probe.kind == "given":
-        name, field = str(probe.field).split(".")
-        seconds = getattr(machine.hardware.components[name], field)
-        return Row(record, seconds / SCALES[record.unit], 0.0, 0)
+        return Row(record, _given(machine, record) / SCALES[record.unit], 0.0, 0)
     if probe.kind == "chase":
         seconds = chase(machine, probe.footprint, probe.granule, is_new_page=probe.is_new_page)
         return Row(record, seconds / SCALES[record.unit], 0.0, 1)
@@ -160,6 +174,20 @@ def _row(record: Record, machine: Machine, stream_of: Callable[..., StreamResult
         value = found.chase_latency_s / chase(machine, FOOTPRINT, 64)
     per_sm = probe.inflight * probe.ctas / machine.gpu.sms
     return Row(record, value / SCALES[record.unit], per_sm, probe.ctas * probe.warps)
+
+
+def _given(machine: Machine, record: Record) -> float:
+    """The number of the hardware file that a record names (SI).
+
+    Raises:
+        InputError: it has no such number.
+    """
+    name, field = str(record.probe.field).split(".")
+    value = getattr(machine.hardware.components.get(name), field, None)
+    if not isinstance(value, int | float):
+        message = f"{machine.hardware.name} has no number {record.probe.field!r}"
+        raise InputError(Problem(message, code="unknown_field", path=record.id))
+    return value
 
 
 def _stream(make_queue: Callable[[], Callable[[Engine], WarpQueue]], machine: Machine, probe: Probe) -> StreamResult:
