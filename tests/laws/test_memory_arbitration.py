@@ -6,7 +6,8 @@ requesters (N pieces of 512 B at the sustained rate), the smaller of memory and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 
@@ -15,7 +16,8 @@ from sim.api import load_hardware
 from sim.component.sm import GOLDEN
 from sim.component.stream import Counted, Stream, StreamRun, WarpQueue
 from sim.component.stream_pattern import Footprint, mapping_of, walk
-from sim.engine import Engine
+from sim.component.transfer import Part, Requester
+from sim.engine import Engine, Event, FairServer
 from sim.errors import InputError
 from sim.study.ablation import one_queue
 from sim.system.machine import Machine
@@ -157,3 +159,64 @@ def test_a_prediction_is_bound_by_memory_and_then_by_the_link() -> None:
     assert [one.phases["decode"]["bound"] for one in (plain, double, more)] == ["memory", "link", "link"]
     assert double.decode_tok_s / plain.decode_tok_s == pytest.approx(LINK / SUSTAINED, rel=0.1)
     assert more.decode_tok_s == pytest.approx(double.decode_tok_s, rel=0.01)
+
+
+def endless(requester: Requester, parts: Sequence[Part], engine: Engine) -> Iterator[Event]:
+    """A tenant that always has two transfers under way, as a DMA engine or a cluster of cores has."""
+    under_way = deque(requester.fetch(parts, 1, 0) for _ in range(2))
+    while True:
+        if (arrival := under_way.popleft().arrival(engine)) is not None:
+            yield arrival
+        under_way.append(requester.fetch(parts, 1, 0))
+
+
+def side_by_side(ways: Mapping[str, Sequence[str]], seconds: float = 1e-3) -> dict[str, float]:
+    """Bytes per second that each tenant reads on its way to one memory, all at once."""
+    engine = Engine()
+    names = {name for way in ways.values() for name in way}
+    hops = {name: hop for name in names if (hop := SPARK.components[name].carry(engine)) is not None}
+    moved: Counter[str] = Counter()
+    for tenant, way in ways.items():
+        parts = [Part(hops[name], 64.0 * KIB, "read") for name in way if name in hops]
+
+        def run(tenant: str = tenant, parts: Sequence[Part] = parts) -> Iterator[Event]:
+            for event in endless(Requester(engine), parts, engine):
+                yield event
+                moved[tenant] += 64 * KIB
+
+        engine.spawn(run(), tenant)  # type: ignore[arg-type]
+    engine.run(engine.timeout(round(seconds * 1e12)))
+    return {tenant: moved[tenant] / seconds for tenant in ways}
+
+
+GPU, CPU, SSD = ("c2c", "memory"), ("cpu0", "system_cache", "memory"), ("nvme", "memory")
+
+
+def test_cpu_and_ssd_share_the_memory_with_the_gpu_max_min_fairly() -> None:
+    """Who wants less than an equal share gets it (the SSD, a CPU cluster at its own limit), the GPU the rest."""
+    cpu = SPARK.components["cpu0"].spec.bandwidth
+    ssd = SPARK.components["nvme"].spec.read_bandwidth
+    found = side_by_side({"gpu": GPU, "cpu": CPU, "ssd": SSD}, seconds=5e-3)
+    assert found["ssd"] == pytest.approx(ssd, rel=0.03)
+    assert found["cpu"] == pytest.approx(cpu, rel=0.03)
+    assert sum(found.values()) <= SUSTAINED * 1.001
+    assert found["gpu"] == pytest.approx(SUSTAINED - cpu - ssd, rel=0.05)
+
+
+def test_each_tenant_alone_gets_what_its_own_way_allows() -> None:
+    alone = {name: side_by_side({name: way}, 5e-3)[name] for name, way in {"g": GPU, "c": CPU, "s": SSD}.items()}
+    assert alone["g"] == pytest.approx(SUSTAINED, rel=0.01)
+    assert alone["c"] == pytest.approx(SPARK.components["cpu0"].spec.bandwidth, rel=0.01)
+    assert alone["s"] == pytest.approx(SPARK.components["nvme"].spec.read_bandwidth, rel=0.03)
+
+
+def test_a_server_knows_what_is_left() -> None:
+    """Two equal jobs of one second's work each: after half a second half a second's work is done, 1.5 are left."""
+    engine = Engine()
+    server = FairServer(engine, "bus", 1.0)
+    for _ in range(2):
+        server.submit(1.0, 1.0, lambda: None)
+    engine.run(engine.timeout(500_000_000_000))
+    assert server.backlog() == pytest.approx(1.5)
+    engine.run(engine.timeout(1_500_000_000_000))
+    assert server.backlog() == pytest.approx(0.0)
