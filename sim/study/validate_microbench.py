@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from statistics import median
@@ -103,6 +103,8 @@ class Row:
     simulated: float
     bytes_per_sm: float
     requesters: int
+    is_other: bool = False
+    """Simulated on another machine than was measured."""
 
     @property
     def error(self) -> float:
@@ -112,6 +114,8 @@ class Row:
     @property
     def why_not(self) -> str:
         """Why the row does not count; empty where it does."""
+        if self.is_other:
+            return "measured on another machine"
         if self.record.beside is not None and self.record.beside > self.record.value:
             return "faster beside a second kernel"
         if self.record.probe.kind == "given":
@@ -138,13 +142,14 @@ def validate_microbench(
     measured: Records | None = None,
     *,
     records: tuple[Record, ...] | None = None,
+    is_other: bool = False,
     progress: Callable[[str], None] | None = None,
     make_queue: Callable[[], Callable[[Engine], WarpQueue]] = lambda: WarpQueue,
 ) -> MicrobenchReport:
     """Run every probe of `measured` (what ships with the project), or only of `records`.
 
     `machine_at`: SM clock in MHz (None: the machine's own) -> machine. `make_queue`: called for each probe, gives the
-    queue of a requester (another arbitration than round robin).
+    queue of a requester (another arbitration than round robin). `is_other`: it is not the machine that was measured.
 
     Raises:
         InputError: a probe cannot be run on the machine.
@@ -156,7 +161,8 @@ def validate_microbench(
     for number, record in enumerate(chosen, 1):
         if progress is not None:
             progress(f"{number} of {len(chosen)}, {record.group}: {record.id}")
-        rows.append(_row(record, machine_of(record.clock_mhz), stream_of))
+        row = _row(record, machine_of(record.clock_mhz), stream_of)
+        rows.append(replace(row, is_other=is_other))
     return MicrobenchReport(tuple(rows), is_whole=records is None and measured is None)
 
 
@@ -249,7 +255,7 @@ class MicrobenchReport:
                     "unit": row.record.unit,
                     "measured": row.record.value,
                     "simulated": row.simulated,
-                    "error": row.error,
+                    "error": None if row.is_other else row.error,
                     "quality": row.record.quality,
                     "clock_mhz": row.record.clock_mhz,
                     "not_counted_because": row.why_not or None,
@@ -265,7 +271,8 @@ class MicrobenchReport:
             lines.append(f"\n{group:<40}{'measured':>10}{'simulated':>10}  {'':<5}{'error':>7}")
             for row in self.of(group, counted=False):
                 mark = "" if row.is_counted else f"   not counted: {row.why_not}"
-                values = f"{row.record.value:>10.1f}{row.simulated:>10.1f}  {row.record.unit:<5}{row.error:>+7.1%}"
+                error = f"{row.error:>+7.1%}" if not row.is_other else f"{'-':>7}"
+                values = f"{row.record.value:>10.1f}{row.simulated:>10.1f}  {row.record.unit:<5}{error}"
                 lines.append(f"  {row.record.id[:37]:<38}{values}{mark}")
             middle = self.median_error(group)
             if middle is not None:
