@@ -22,6 +22,12 @@ PIECE = 512  # bytes that a warp asks for at once: 32 lanes of 16 B
 TILE = 16384  # bytes that a CTA reads in a row in the pattern "tile"
 PAGE = 2 << 20
 STREAM_BYTES = 256 << 20
+LADDER = {  # name: bytes that are visited, bytes from place to place, whether L2 has them
+    "l2-hit": (8 << 20, 128, True),
+    "dram-128": (2 << 30, 128, False),
+    "dram-4k": (2 << 30, 4096, False),
+    "dram-new-page": (4 << 30, PAGE, False),
+}
 SOURCE = r"""
 #define PIECE 512u
 #define PER_TILE 32u
@@ -301,10 +307,7 @@ def measure(gpu, say=lambda text: None):
                       "clock_mhz": clock_mhz(), "probe": probe, "source": "here",
                       "conditions": f"{gpu.name}, {gpu.software}"})  # fmt: skip
 
-    for name, footprint, granule, is_resident in (
-        ("l2-hit", 8 << 20, 128, True), ("dram-128", 2 << 30, 128, False), ("dram-4k", 2 << 30, 4096, False),
-        ("dram-new-page", 4 << 30, PAGE, False),
-    ):  # fmt: skip
+    for name, (footprint, granule, is_resident) in LADDER.items():
         probe = {"kind": "chase", "footprint": footprint, "granule": granule, "is_new_page": granule == PAGE}
         seconds = chase_seconds(gpu, footprint, granule, is_resident)
         note(f"latency-{name}", "latency ladder", seconds * 1e9, "ns", probe)

@@ -95,6 +95,8 @@ def test_what_it_writes_is_read(
     file = tmp_path / "mine.yaml"
     monkeypatch.setattr(script, "find_backend", lambda: (FakeGpu(), []))
     monkeypatch.setattr(script, "clock_mhz", lambda: 2000)
+    small = {name: (min(size, 64 << 20), *rest) for name, (size, *rest) in script.LADDER.items()}
+    monkeypatch.setattr(script, "LADDER", small)  # gigabytes are for machines that have them
     assert script.main([str(file)]) == 0
     assert main(["check", str(file)]) == 0
     found = load_microbench(str(file))
