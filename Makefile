@@ -58,6 +58,7 @@ layers: setup
 # Predictions against published measurements, held to the targets in workloads/measurements/.
 validate: setup
 	$(bin)/sparksim validate inference --check
+	$(bin)/sparksim validate microbench --check
 
 check:
 	@$(MAKE) --no-print-directory lint

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sim.cli import check, lookup, run, validate
+from sim.cli import check, lookup, microbench, run, validate
 from sim.cli.parser import Parser, error_object, load_plugins
 from sim.errors import SimError
 
@@ -19,6 +19,7 @@ VERBS: dict[str, Any] = {
     "show": lookup.SHOW,
     "schema": lookup.SCHEMA,
     "check": check,
+    "microbench": microbench,
     "validate": validate,
 }
 """Every verb: something with `add_arguments(parser)` and `execute(arguments) -> exit code`."""

@@ -1,4 +1,4 @@
-"""`sparksim validate inference`: predictions beside published measurements, with errors by class."""
+"""`sparksim validate`: predictions beside published measurements, with errors by class."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import argparse
 import json
 import sys
 
+from sim.cli import microbench
+
 HELP = "hold predictions against published measurements"
-EXAMPLE = "example:\n  sparksim validate inference --check"
+EXAMPLE = """examples:
+  sparksim validate inference --check
+  sparksim validate microbench --check
+  sparksim validate ablation"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    parser.add_argument("what", choices=("inference",))
+    parser.add_argument("what", choices=("inference", "microbench", "ablation"))
     parser.add_argument("--runtime", help="only this runtime")
     parser.add_argument("--family", help="only models whose name begins so")
     parser.add_argument("--check", action="store_true", help="exit 3 when a target is broken")
@@ -23,6 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """0, or 3 with --check when a target is broken."""
+    if arguments.what == "microbench":
+        return microbench.check(arguments)
+    if arguments.what == "ablation":
+        return microbench.ablation(arguments)
     from sim import api  # noqa: PLC0415 - loaded only for this verb
     from sim.study.validate import validate_inference  # noqa: PLC0415
 

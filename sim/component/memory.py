@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -39,12 +39,18 @@ class MemorySpec(ComponentSpec):
     capacity: Bytes = Field(description="all of it, before anybody reserves anything")
     latency: Seconds = Field(description="a dependent read at the controllers, unloaded: queue, row, column, burst")
     sustained: SustainedSpec = Field(description="shares of the peak by kind of access")
+    rates: Literal["measured", "derived"] = Field(
+        default="measured",
+        description="measured: the shares of `sustained`, moved as `dram` is changed; derived: those that `dram` gives",
+    )
     dram: DramSpec | None = Field(default=None, description="organisation, timing and controller: derives the shares")
 
     @model_validator(mode="after")
     def _dram_fits(self) -> MemorySpec:
         if self.dram is not None:
             self.dram.check_geometry(self.channel_width)
+        elif self.rates == "derived":
+            raise ValueError("rates is 'derived', but there is no dram to derive them from")
         return self
 
     @property

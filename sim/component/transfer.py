@@ -39,6 +39,7 @@ class Hop:
     ) -> None:
         rates = rates if isinstance(rates, dict) else dict.fromkeys(ACCESSES, rates)
         self.name = name
+        self.is_shared = is_shared
         self.cause = cause
         self.latency_ps = latency_ps
         self.rates = rates
@@ -49,6 +50,12 @@ class Hop:
         else:
             self._servers = {access: FairServer(engine, f"{name}.{access}", 1.0) for access in rates}
 
+    def split(self, engine: Engine, n: int) -> tuple[Hop, ...]:
+        """This hop as `n` equal ones side by side, each with an `n`-th of its rates (the channels of a memory)."""
+        rates = {access: rate / n for access, rate in self.rates.items()}
+        names = [f"{self.name}.{number}" for number in range(n)]
+        return tuple(Hop(engine, name, self.cause, rates, self.latency_ps, is_shared=self.is_shared) for name in names)
+
     def server(self, access: str) -> FairServer:
         """The server that `access` occupies."""
         return self._servers[access]
@@ -56,6 +63,10 @@ class Hop:
     def servers(self) -> list[FairServer]:
         """Every distinct server, in a fixed order."""
         return list(dict.fromkeys(self._servers.values()))
+
+    def bandwidth_of(self, server: FairServer) -> float:
+        """Bytes per second of one of its servers: that of its access kind (the fastest, where kinds share it)."""
+        return max(rate for access, rate in self.rates.items() if self._servers[access] is server)
 
     def load(self, n_bytes: dict[str, float]) -> float:
         """Seconds of work that so many bytes of each access kind are for the busiest of its servers."""

@@ -74,6 +74,11 @@ class FairServer:
         self.served += work
         self._arm(now)
 
+    def backlog(self) -> float:
+        """Units that were submitted and are not served yet."""
+        served = (self._engine.clock - self._last) * self.rate_per_ps if self._weight else 0.0
+        return sum((due - self._virtual) * weight for due, _, weight, _ in self._heap) - served
+
     def _advance(self, now: int) -> None:
         """Serve everybody from the last change to `now`."""
         elapsed = now - self._last

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ class HardwareSpec:
     """A machine, frozen: what a hardware file and the overrides say, checked.
 
     `components`: spec of each component by its name. `digest`: 16 hex digits of every resolved value and link; names
-    and sources do not count. `overrides`: as the user gave them. `warnings`: what an override did besides.
+    and sources do not count. `overrides`: as the user gave them. `warnings`: what an override did besides. `base`: the
+    machine before all overrides; None if there are none.
     """
 
     name: str
@@ -57,6 +58,7 @@ class HardwareSpec:
     digest: str
     overrides: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    base: HardwareSpec | None = field(default=None, repr=False, compare=False)
     description: Description = field(repr=False, compare=False, kw_only=True)
     spec_types: SpecTypes = field(repr=False, compare=False, kw_only=True)
 
@@ -69,7 +71,10 @@ class HardwareSpec:
             SpecError: no such field, or not such a value.
         """
         description, specs, warnings = apply(self.description, self.components, self.spec_types, path, value)
-        return _build(description, specs, self.spec_types, self.overrides | {path: value}, (*self.warnings, *warnings))
+        changed = _build(
+            description, specs, self.spec_types, self.overrides | {path: value}, (*self.warnings, *warnings)
+        )
+        return replace(changed, base=self.base or self)
 
     @property
     def types(self) -> dict[str, str]:

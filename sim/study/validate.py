@@ -65,7 +65,7 @@ class _Targets(BaseModel):
 
 
 class _TargetFile(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")  # the other validations check their own sections
     schema_: Literal["sparksim.targets/1"] = Field(alias="schema")
     inference: _Targets
 

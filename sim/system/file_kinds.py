@@ -15,7 +15,7 @@ from sim.workload.runtime_file import check_runtime, load_runtime
 from sim.yamlfile import closest, load_file, validate_model
 
 MODEL_KEYS = frozenset({"architectures", "model_type", "hidden_size", "producer", "quantization"})
-OTHERS = ("sparksim.measurements/1", "sparksim.targets/1")
+OTHERS = ("sparksim.measurements/1", "sparksim.microbench/1", "sparksim.targets/1")
 """Files that the verb `validate` reads in full; here only their form is looked at."""
 
 

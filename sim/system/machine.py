@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from sim.component import COMPONENTS, Component
@@ -21,6 +22,7 @@ from sim.engine import Behaviour, Engine
 from sim.errors import Problem, WiringError, WorkloadError
 from sim.hwspec import ComponentSpec, HardwareSpec
 from sim.system.job import Job
+from sim.system.memory_rates import with_rates
 from sim.system.plugins import checked_hop, checked_share, code_of, named_failure
 from sim.units import ps_from_seconds
 from sim.workload.op import Copy, Custom, Host, Op
@@ -39,11 +41,17 @@ class _Moved:
 
 
 class Machine:
-    """Components by name, and the ways between them. Holds no simulated state: each simulation makes its own hops."""
+    """Components by name, and the ways between them. Holds no simulated state: each simulation makes its own hops.
 
-    def __init__(self, hardware: HardwareSpec, types: Mapping[str, type[Component]] = COMPONENTS) -> None:
+    `cache`: folder of rates that were derived before (None: the user's; "off": none), where memory's must be derived.
+    """
+
+    def __init__(
+        self, hardware: HardwareSpec, types: Mapping[str, type[Component]] = COMPONENTS, cache: str | Path | None = None
+    ) -> None:
         self.hardware = hardware
-        self.components = {name: types[hardware.types[name]](name, spec) for name, spec in hardware.components.items()}
+        self._specs = {name: with_rates(hardware, name, spec, cache) for name, spec in hardware.components.items()}
+        self.components = {name: types[hardware.types[name]](name, spec) for name, spec in self._specs.items()}
         self._takers = [c for c in self.components.values() if type(c).accepts is not Component.accepts]
         self._neighbours: dict[str, list[str]] = {name: [] for name in self.components}
         for link in hardware.links:
@@ -57,14 +65,14 @@ class Machine:
         self._memory_path = self.route(self._name_of(L2Spec), self._name_of(MemorySpec))[1:]
 
     def _name_of(self, kind: type) -> str:
-        for name, spec in self.hardware.components.items():
+        for name, spec in self._specs.items():
             if isinstance(spec, kind):
                 return name
         problem = Problem(f"{self.hardware.name} has no component of type {kind.__name__}", code="missing_component")
         raise WiringError(problem)
 
     def _one(self, kind: type[SpecT]) -> SpecT:
-        spec = self.hardware.components[self._name_of(kind)]
+        spec = self._specs[self._name_of(kind)]
         assert isinstance(spec, kind)
         return spec
 
@@ -123,7 +131,7 @@ class Machine:
         """Everything that the device level reads of the spec, and the code of components of users: a profile's key."""
         names = [self.gpu_name, self._name_of(L2Spec), *self._memory_path]
         names += [name for name, spec in self.hardware.components.items() if isinstance(spec, TlbSpec)]
-        return repr([(name, self.hardware.components[name], code_of(type(self.components[name]))) for name in names])
+        return repr([(name, self._specs[name], code_of(type(self.components[name]))) for name in names])
 
     def memory_ps(self, read_bytes: float, write_bytes: float) -> int:
         """How long memory alone is busy with so many bytes, at its sustained rates."""

@@ -85,7 +85,7 @@ def predict(
         lambda: _kv_dtype(arguments.kv_dtype or runtime.kv_dtype, runtime),
     )
     request = Request(arguments.batch, arguments.prompt, arguments.depth, arguments.output)
-    identity = _identity(arguments, hardware, changes, loaded, model, quant, kv_dtype)
+    identity = _identity(arguments, hardware, changes, loaded, model, quant, kv_dtype, cache)
     memory = memory_use(
         hardware,
         model,
@@ -104,7 +104,7 @@ def predict(
 
     def simulate() -> tuple[Workload, Trace]:
         workload = lower(model, quant, runtime, request, kv_dtype)
-        machine = Machine(hardware, types)
+        machine = Machine(hardware, types, cache)
         return workload, execute(workload, machine, runtime, cache, is_full=arguments.is_full, progress=progress)
 
     workload, trace = _RECENT.get((key, arguments.is_full), simulate) if key else simulate()
@@ -129,9 +129,9 @@ def replay(
     loaded, workload = inputs.runtime, inputs.trace
     assert loaded is not None
     assert workload is not None
-    identity = _identity(arguments, hardware, changes, loaded, None, None, None)
+    identity = _identity(arguments, hardware, changes, loaded, None, None, None, cache)
     trace = execute(
-        workload, Machine(hardware, types), loaded.spec, cache, is_full=arguments.is_full, progress=progress
+        workload, Machine(hardware, types, cache), loaded.spec, cache, is_full=arguments.is_full, progress=progress
     )
     return RunResult(identity, None, trace, workload, hardware)
 
@@ -291,8 +291,9 @@ def _identity(
     model: ModelSpec | None,
     quant: QuantRecipe | None,
     kv_dtype: str | None,
+    cache: str | Path | None,
 ) -> Identity:
-    machine = Machine(hardware)
+    machine = Machine(hardware, cache=cache)
     return Identity(
         hardware=hardware.name,
         hardware_digest=hardware.digest,

@@ -23,7 +23,7 @@ from sim.workload.op import OP_KINDS
 from sim.workload.quant import weights_bytes
 
 TOLERANCE = 0.25
-EXAMPLES = sorted(path.stem for path in (Path(__file__).parents[2] / "examples").glob("*.py"))
+EXAMPLES = sorted(path.stem for path in (Path(__file__).parents[2] / "examples").glob("[0-9]*.py"))
 NUMBER = re.compile(r"(?<![\w.-])\d+(?:\.\d+)?(?![\w-]|\.\d)")
 
 

@@ -71,6 +71,7 @@ IGNORED = {
     "tlb.reach": "translation costs one walk per CTA slot, whatever the footprint",
     "memory.capacity": "checked by the memory check, not by the device level",
     "memory.technology": "a word",
+    "memory.rates": "a choice: tests/system/test_memory_rates.py holds what it changes",
     "memory.channel_width": "tied to the address mapping of the channel model, so it is not set alone",
 }
 """Fields of what the device level is made of that no kernel's time depends on today, and why."""

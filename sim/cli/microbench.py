@@ -1,0 +1,243 @@
+"""`sparksim microbench`: the hardware's curves, simulated beside measured; `stream`: one point of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sim.cli.parser import add_shared
+from sim.cli.progress import ProgressLine
+from sim.errors import InputError, Problem
+from sim.units import parse_quantity
+
+if TYPE_CHECKING:
+    from sim.plot.microbench_chart import Point
+    from sim.study.validate_microbench import MicrobenchReport
+    from sim.system.machine import Machine
+    from sim.system.microbench import StreamRequest
+
+HELP = "bandwidth, latency and launch costs of a machine, simulated beside measured"
+EXAMPLE = """examples:
+  sparksim microbench
+  sparksim microbench stream --ctas 48 --inflight 8192 --chase --json
+  sparksim microbench stream --ctas 192 --inflight "32 KiB" --pattern random --set memory.channels=32"""
+
+
+DEFAULTS = {"inflight": "0", "footprint": "256 MiB"}
+WARPS = 4
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of the verb."""
+    parser.add_argument("what", nargs="?", choices=("all", "stream"), default="all")
+    parser.add_argument("--hardware", default="dgx-spark", help="machine (default dgx-spark)")
+    parser.add_argument("--measured", metavar="FILE", help="measurements of your own (examples/measure_gpu.py)")
+    parser.add_argument("--plot", metavar="FILE.svg", help="draw the curves, simulated and measured")
+    only = parser.add_argument_group("stream")
+    only.add_argument("--ctas", type=int, metavar="N", help="CTAs, round robin over SMs")
+    only.add_argument("--inflight", metavar="BYTES", help="bytes that each CTA keeps outstanding")
+    only.add_argument("--pattern", help="tile, flat or random (default tile)")
+    only.add_argument("--warps", type=int, help="warps of a CTA (default 4)")
+    only.add_argument("--footprint", metavar="SIZE", help="memory that is read (default 256 MiB)")
+    only.add_argument("--chase", action="store_true", help="a dependent random chase beside it")
+    mode = only.add_mutually_exclusive_group()
+    mode.add_argument("--full", action="store_true", help="every piece of the footprint")
+    mode.add_argument("--folded", action="store_true", help="a window of the steady state stands for it (default)")
+    add_shared(parser)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """0 when done."""
+    if arguments.what == "stream":
+        _refuse(arguments, "microbench stream", "measured", "plot")
+        return _stream(arguments)
+    only = ("ctas", "inflight", "pattern", "warps", "footprint", "chase", "full", "folded")
+    _refuse(arguments, "microbench all", *only, hint="microbench stream takes it")
+    return _all(arguments)
+
+
+def _all(arguments: argparse.Namespace) -> int:
+    """Every curve. On a machine that was not measured, or with something changed, what was measured is a reference."""
+    picture = _picture(arguments.plot)
+    report = _report(arguments)
+    if arguments.json:
+        print(json.dumps(report.to_dict(), indent=2, allow_nan=False))
+    else:
+        print(report.to_text())
+    if picture:
+        from sim.plot.microbench_chart import draw  # noqa: PLC0415 - matplotlib is slow to load
+
+        draw(_points(report), picture)
+    return 0
+
+
+def _picture(name: str | None) -> Path | None:
+    """Where to draw, its folder made: worth asking before a minute of simulation.
+
+    Raises:
+        InputError: it is no picture, or nothing can be written there.
+    """
+    if not name:
+        return None
+    file = Path(name)
+    if file.suffix not in (".svg", ".png", ".pdf"):
+        raise InputError(Problem("must end in .svg, .png or .pdf", code="bad_argument", path="plot"))
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab"):
+            pass
+    except OSError as error:
+        raise InputError(
+            Problem(f"cannot be written: {error.strerror}", "bad_argument", file=name, path="plot")
+        ) from None
+    return file
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """`sparksim validate microbench`: the same, held to its targets; 3 with --check when one is broken."""
+    from sim.study.validate_microbench import microbench_targets  # noqa: PLC0415 - loaded only for this verb
+
+    _refuse(arguments, "validate microbench", "runtime", "family", "markdown")
+    report = _report(argparse.Namespace(hardware="dgx-spark", set=[], spec_dir=[], quiet=False, measured=None))
+    broken = report.broken_targets(microbench_targets())
+    if arguments.json:
+        print(json.dumps({**report.to_dict(), "broken": broken}, indent=2, allow_nan=False))
+    else:
+        print(report.to_text())
+    for line in broken:
+        print(f"broken: {line}", file=sys.stderr)
+    return 3 if arguments.check and broken else 0
+
+
+def ablation(arguments: argparse.Namespace) -> int:
+    """`sparksim validate ablation`: one mechanism off at a time; 3 with --check when one changes nothing."""
+    from sim import api  # noqa: PLC0415 - loaded only for this verb
+    from sim.study.ablation import ablate  # noqa: PLC0415
+
+    _refuse(arguments, "validate ablation", "runtime", "family", "markdown", "rows")
+    with ProgressLine(sys.stderr) as progress:
+        found = ablate(api.run, api.load_hardware("dgx-spark"), progress=progress)
+    print(json.dumps(found.to_dict(), indent=2, allow_nan=False) if arguments.json else found.to_text())
+    for name in found.useless:
+        print(f"broken: without {name} nothing changes", file=sys.stderr)
+    return 3 if arguments.check and found.useless else 0
+
+
+def _refuse(arguments: argparse.Namespace, what: str, *names: str, hint: str | None = None) -> None:
+    """Flags that mean nothing for `what`.
+
+    Raises:
+        InputError: one of them is given.
+    """
+    given = [name for name in names if getattr(arguments, name) is not None and getattr(arguments, name) is not False]
+    if given:
+        raise InputError([Problem(f"means nothing for {what}", code="usage", path=name, hint=hint) for name in given])
+
+
+def _report(arguments: argparse.Namespace) -> MicrobenchReport:
+    from sim.study.validate_microbench import load_microbench, validate_microbench  # noqa: PLC0415
+
+    own = load_machine(arguments)
+
+    def machine_at(clock_mhz: int | None) -> Machine:
+        if clock_mhz is None or "gpu.clock" in own.hardware.overrides:
+            return own
+        return load_machine(
+            argparse.Namespace(**{**vars(arguments), "set": [*arguments.set, f"gpu.clock={clock_mhz} MHz"]})
+        )
+
+    measured = load_microbench(arguments.measured)
+    measured_on = measured.hardware
+    is_other = own.hardware.name != measured_on or set(own.hardware.overrides) - {"gpu.clock"} != set()
+    if is_other:
+        print(f"note: measured on {measured_on} as it is, simulated on another machine: no errors", file=sys.stderr)
+    with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
+        return validate_microbench(machine_at, measured, is_other=is_other, progress=progress)
+
+
+def _points(report: MicrobenchReport) -> list[Point]:
+    from sim.plot.microbench_chart import Point  # noqa: PLC0415
+    from sim.study.validate_microbench import LOADED, STREAMS  # noqa: PLC0415
+
+    return [
+        Point(
+            row.record.group, row.record.probe.pattern, row.bytes_per_sm, row.requesters, row.record.value,
+            row.simulated, is_counted=row.is_counted,
+        )
+        for row in report.of(STREAMS, LOADED, counted=False)
+    ]  # fmt: skip
+
+
+def _stream(arguments: argparse.Namespace) -> int:
+    from sim.system.microbench import stream  # noqa: PLC0415 - `sparksim --help` need not load the simulator
+
+    request, machine = _request(arguments), load_machine(arguments)
+    result = stream(machine, request, is_full=arguments.full, seed=arguments.seed)
+    if arguments.json:
+        head = {
+            "schema": "sparksim.stream/1",
+            "hardware": machine.hardware.name,
+            "hardware_digest": machine.hardware.digest,
+            "overrides": {path: str(value) for path, value in machine.hardware.overrides.items()},
+            "clock_hz": machine.gpu.clock,
+            "seed": arguments.seed,
+            "mode": "full" if arguments.full else "folded",
+        }
+        print(json.dumps({**head, **request.to_dict(), **asdict(result)}, indent=2, allow_nan=False))
+        return 0
+    print(f"{request.ctas} CTAs of {request.warps} warps, {request.inflight:,} B in flight each, {request.pattern}")
+    print(f"  stream      {result.stream_bytes_per_s / 1e9:9.1f} GB/s   bound by {result.bound}")
+    if result.chase_latency_s is not None:
+        print(f"  chase       {result.chase_latency_s * 1e9:9.0f} ns     mean of {result.chase_loads} loads")
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in result.utilization.items())
+    print(f"  busy        {shares}")
+    return 0
+
+
+def load_machine(arguments: argparse.Namespace) -> Machine:
+    """The machine that the flags name, with `--set` applied.
+
+    Raises:
+        InputError: no such machine or field, or something is set that a microbenchmark has not.
+    """
+    from sim import api  # noqa: PLC0415
+    from sim.system.arguments import split_overrides  # noqa: PLC0415
+    from sim.system.machine import Machine  # noqa: PLC0415
+
+    changes = split_overrides(arguments.set)
+    strangers = [*(f"runtime.{name}" for name in changes.runtime), *(f"model.{name}" for name in changes.model)]
+    if strangers:
+        message = "a microbenchmark has no runtime and no model: only hardware can be set"
+        raise InputError([Problem(message, code="bad_override", path=path) for path in strangers])
+    folders = tuple(arguments.spec_dir)
+    return Machine(api.load_hardware(arguments.hardware, overrides=changes.hardware, search_dirs=folders))
+
+
+def _request(arguments: argparse.Namespace) -> StreamRequest:
+    from sim.system.microbench import StreamRequest  # noqa: PLC0415
+
+    problems = [
+        Problem("is not given", code="missing_argument", path=name, hint=f"--{name} is needed")
+        for name in ("ctas", "inflight")
+        if getattr(arguments, name) is None
+    ]
+    sizes = {}
+    for name in ("inflight", "footprint"):
+        try:
+            sizes[name] = _bytes(getattr(arguments, name) or DEFAULTS[name])
+        except InputError as error:
+            problems += [replace(problem, code="bad_argument", path=name) for problem in error.problems]
+    if problems:
+        raise InputError(problems)
+    warps = WARPS if arguments.warps is None else arguments.warps
+    pattern, has_chase = arguments.pattern or "tile", arguments.chase
+    return StreamRequest(arguments.ctas, sizes["inflight"], pattern, warps, sizes["footprint"], has_chase=has_chase)
+
+
+def _bytes(text: str) -> int:
+    """A size, "8192" or "8 KiB"."""
+    return int(text) if text.strip().isdecimal() else int(parse_quantity(text, "B"))

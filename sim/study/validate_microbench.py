@@ -1,0 +1,292 @@
+"""The hardware's curves, simulated beside measured: each measurement at the SM clock that it states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sim.component.stream import WarpQueue
+from sim.engine import Engine
+from sim.errors import InputError, Problem
+from sim.paths import find
+from sim.system.machine import Machine
+from sim.system.microbench import FOOTPRINT, StreamRequest, StreamResult, chase, stream
+from sim.yamlfile import load_yaml, validate_model
+
+SCALES = {"GB/s": 1e9, "ns": 1e-9, "us": 1e-6, "x": 1.0}
+STREAMS, LADDER, LOADED = "bytes in flight", "latency ladder", "loaded latency"
+KNEE = 4096
+"""Bytes in flight per SM from which on the tighter target holds."""
+CALIBRATED = {
+    "gpu.issue_latency": "chosen so that bandwidth at 0.5 to 4 KiB in flight per SM comes out",
+    "c2c.latency": "what is left of an unloaded load from memory after L2 and the controllers",
+    "memory.sustained.read": "the plateau of long reads",
+    "memory.sustained.random": "the plateau of scattered reads of 512 B",
+    "memory.sustained.write": "such that a copy comes out",
+}
+"""The fields of dgx-spark that these measurements (or ones like them) were used to set; all else follows."""
+
+
+class Probe(BaseModel):
+    """What is run beside a measurement. `given`: nothing is, the hardware file holds the number in `field`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: Literal["stream", "loaded", "chase", "given"]
+    pattern: str = "tile"
+    access: Literal["read", "write", "copy"] = "read"
+    warps: int = 4
+    ctas: int = 0
+    inflight: int = 0
+    footprint: int = FOOTPRINT
+    granule: int = 0
+    is_new_page: bool = False
+    field: str | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> Probe:
+        if self.kind == "given" and (self.field or "").count(".") != 1:
+            raise ValueError("kind 'given' needs a field, e.g. gpu.graph_launch")
+        if self.kind == "chase" and not 0 < self.granule <= self.footprint:
+            raise ValueError("kind 'chase' needs a granule, at most its footprint")
+        return self
+
+
+class Record(BaseModel):
+    """One published number and its conditions. `beside`: the same stream beside a second kernel, same unit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    id: str
+    group: str
+    value: float = Field(gt=0)
+    unit: Literal["GB/s", "ns", "us", "x"]
+    quality: Literal["high", "medium", "low"]
+    clock_mhz: int | None
+    probe: Probe
+    source: str
+    conditions: str
+    beside: float | None = None
+    note: str = ""
+
+
+class Records(BaseModel):
+    """A file of measurements."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schema_: Literal["sparksim.microbench/1"] = Field(alias="schema")
+    hardware: str
+    sources: dict[str, str]
+    records: tuple[Record, ...]
+
+
+class MicrobenchTargets(BaseModel):
+    """What must hold. Errors are absolute; `loaded` is a median."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    median: float = Field(gt=0)
+    from_4_kib: float = Field(gt=0)
+    below_4_kib: float = Field(gt=0)
+    loaded_median: float = Field(gt=0)
+    least_records: int = Field(gt=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One comparison, in the unit of its record."""
+
+    record: Record
+    simulated: float
+    bytes_per_sm: float
+    requesters: int
+    is_other: bool = False
+    """Simulated on another machine than was measured."""
+
+    @property
+    def error(self) -> float:
+        """Simulated / measured - 1."""
+        return self.simulated / self.record.value - 1.0
+
+    @property
+    def why_not(self) -> str:
+        """Why the row does not count; empty where it does."""
+        if self.is_other:
+            return "measured on another machine"
+        if self.record.beside is not None and self.record.beside > self.record.value:
+            return "faster beside a second kernel"
+        if self.record.probe.kind == "given":
+            return "an input of the hardware file"
+        return "" if self.record.quality != "low" else "quality low"
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether targets look at it."""
+        return not self.why_not
+
+
+def load_microbench(file: str | None = None) -> Records:
+    """The measurements in `file`, or those that ship with the project.
+
+    Raises:
+        InputError: everything that is wrong with the file.
+    """
+    return validate_model(Records, load_yaml(Path(file) if file else find("measurements", "microbench")))
+
+
+def validate_microbench(
+    machine_at: Callable[[int | None], Machine],
+    measured: Records | None = None,
+    *,
+    records: tuple[Record, ...] | None = None,
+    is_other: bool = False,
+    progress: Callable[[str], None] | None = None,
+    make_queue: Callable[[], Callable[[Engine], WarpQueue]] = lambda: WarpQueue,
+) -> MicrobenchReport:
+    """Run every probe of `measured` (what ships with the project), or only of `records`.
+
+    `machine_at`: SM clock in MHz (None: the machine's own) -> machine. `make_queue`: called for each probe, gives the
+    queue of a requester (another arbitration than round robin). `is_other`: it is not the machine that was measured.
+
+    Raises:
+        InputError: a probe cannot be run on the machine.
+    """
+    machine_of = cache(machine_at)
+    stream_of = cache(partial(_stream, make_queue))
+    chosen = records if records is not None else (measured or load_microbench()).records
+    rows = []
+    for number, record in enumerate(chosen, 1):
+        if progress is not None:
+            progress(f"{number} of {len(chosen)}, {record.group}: {record.id}")
+        row = _row(record, machine_of(record.clock_mhz), stream_of)
+        rows.append(replace(row, is_other=is_other))
+    return MicrobenchReport(tuple(rows), is_whole=records is None and measured is None)
+
+
+def _row(record: Record, machine: Machine, stream_of: Callable[..., StreamResult]) -> Row:
+    probe = record.probe
+    if probe.kind == "given":
+        return Row(record, _given(machine, record) / SCALES[record.unit], 0.0, 0)
+    if probe.kind == "chase":
+        seconds = chase(machine, probe.footprint, probe.granule, is_new_page=probe.is_new_page)
+        return Row(record, seconds / SCALES[record.unit], 0.0, 1)
+    found = stream_of(machine, probe)
+    value = found.stream_bytes_per_s
+    if probe.kind == "loaded":
+        assert found.chase_latency_s is not None
+        value = found.chase_latency_s / chase(machine, FOOTPRINT, 64)
+    per_sm = probe.inflight * probe.ctas / machine.gpu.sms
+    return Row(record, value / SCALES[record.unit], per_sm, probe.ctas * probe.warps)
+
+
+def _given(machine: Machine, record: Record) -> float:
+    """The number of the hardware file that a record names (SI).
+
+    Raises:
+        InputError: it has no such number.
+    """
+    name, field = str(record.probe.field).split(".")
+    value = getattr(machine.hardware.components.get(name), field, None)
+    if not isinstance(value, int | float):
+        message = f"{machine.hardware.name} has no number {record.probe.field!r}"
+        raise InputError(Problem(message, code="unknown_field", path=record.id))
+    return value
+
+
+def _stream(make_queue: Callable[[], Callable[[Engine], WarpQueue]], machine: Machine, probe: Probe) -> StreamResult:
+    request = StreamRequest(
+        probe.ctas, probe.inflight, probe.pattern, probe.warps, probe.footprint,
+        has_chase=probe.kind == "loaded", kind=probe.access,
+    )  # fmt: skip
+    return stream(machine, request, make_queue=make_queue())
+
+
+@dataclass(frozen=True, slots=True)
+class MicrobenchReport:
+    """All comparisons. `is_whole`: no record was left out, so counts must reach their target."""
+
+    rows: tuple[Row, ...]
+    is_whole: bool = True
+
+    def of(self, *groups: str, counted: bool = True) -> list[Row]:
+        """Rows of some groups."""
+        return [row for row in self.rows if row.record.group in groups and (row.is_counted or not counted)]
+
+    def median_error(self, *groups: str) -> float | None:
+        """Median absolute error of what counts."""
+        errors = [abs(row.error) for row in self.of(*groups)]
+        return median(errors) if errors else None
+
+    def broken_targets(self, targets: MicrobenchTargets) -> list[str]:
+        """Every target that does not hold, in a sentence each."""
+        held = [row for row in self.of(STREAMS, LADDER) if row.record.quality == "high"]
+        broken = []
+        if self.is_whole and len(held) < targets.least_records:
+            broken.append(f"{len(held)} points of bytes in flight and ladder count, target {targets.least_records}")
+        middle = median(abs(row.error) for row in held) if held else 0.0
+        if middle > targets.median:
+            broken.append(f"bytes in flight and ladder: median {middle:.1%}, target {targets.median:.0%}")
+        for row in held:
+            is_below = row.record.group == STREAMS and row.bytes_per_sm < KNEE
+            most = targets.below_4_kib if is_below else targets.from_4_kib
+            if abs(row.error) > most:
+                broken.append(f"{row.record.id} off by {row.error:+.1%}, target {most:.0%}")
+        loaded = self.median_error(LOADED)
+        if loaded is not None and loaded > targets.loaded_median:
+            broken.append(f"loaded latency: median {loaded:.1%}, target {targets.loaded_median:.0%}")
+        return broken
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for --json."""
+        groups = list(dict.fromkeys(row.record.group for row in self.rows))
+        return {
+            "schema": "sparksim.microbench-validation/1",
+            "comparisons": len(self.rows),
+            "counted": sum(row.is_counted for row in self.rows),
+            "median_error": {group: self.median_error(group) for group in groups},
+            "calibrated": CALIBRATED,
+            "rows": [
+                {
+                    "id": row.record.id,
+                    "group": row.record.group,
+                    "unit": row.record.unit,
+                    "measured": row.record.value,
+                    "simulated": row.simulated,
+                    "error": None if row.is_other else row.error,
+                    "quality": row.record.quality,
+                    "clock_mhz": row.record.clock_mhz,
+                    "not_counted_because": row.why_not or None,
+                }
+                for row in self.rows
+            ],
+        }
+
+    def to_text(self) -> str:
+        """Tables for a person: every row, group by group."""
+        lines = ["error = simulated / measured - 1; each measurement at the SM clock that it states"]
+        for group in dict.fromkeys(row.record.group for row in self.rows):
+            lines.append(f"\n{group:<40}{'measured':>10}{'simulated':>10}  {'':<5}{'error':>7}")
+            for row in self.of(group, counted=False):
+                mark = "" if row.is_counted else f"   not counted: {row.why_not}"
+                error = f"{row.error:>+7.1%}" if not row.is_other else f"{'-':>7}"
+                values = f"{row.record.value:>10.1f}{row.simulated:>10.1f}  {row.record.unit:<5}{error}"
+                lines.append(f"  {row.record.id[:37]:<38}{values}{mark}")
+            middle = self.median_error(group)
+            if middle is not None:
+                lines.append(f"  {'median error of what counts':<38}{middle:>32.1%}")
+        lines.append("\nset with these measurements or ones like them (all else follows):")
+        lines += [f"  {name:<26}{why}" for name, why in CALIBRATED.items()]
+        return "\n".join(lines)
+
+
+def microbench_targets() -> MicrobenchTargets:
+    """What `workloads/measurements/targets.yaml` asks for."""
+    return validate_model(_TargetFile, load_yaml(find("measurements", "targets"))).microbench
+
+
+class _TargetFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")  # the other validations check their own sections
+    microbench: MicrobenchTargets

@@ -1,0 +1,1 @@
+"""Assemble a machine, place ops on it, replay steps: predictions and their cache."""

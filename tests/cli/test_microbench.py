@@ -1,0 +1,75 @@
+"""Does the verb `microbench` keep its keys, refuse what it cannot do in one go, and never ignore a flag?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sim.cli import main
+
+STREAM = ["microbench", "stream", "--ctas", "48", "--inflight"]
+
+
+def printed(words: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert isinstance(found, dict)
+    return found
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    assert main([*words, "--json"]) == 2
+    return [problem["path"] for problem in json.loads(capsys.readouterr().out)["problems"]]
+
+
+def test_the_keys_of_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed([*STREAM, "8192", "--chase"], capsys)
+    assert 150e9 < found["stream_bytes_per_s"] < 273.1e9  # type: ignore[operator]
+    assert found["chase_latency_s"] > 417e-9  # type: ignore[operator]
+    assert printed([*STREAM, "8192"], capsys)["chase_latency_s"] is None
+
+
+def test_the_same_bytes_again_and_another_seed_another_order(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*STREAM, "2 KiB", "--pattern", "random"]
+    assert printed(words, capsys) == printed(words, capsys)
+    other = printed([*words, "--seed", "1"], capsys)["stream_bytes_per_s"]
+    assert other != printed(words, capsys)["stream_bytes_per_s"]
+
+
+def test_a_changed_machine_stands_in_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed([*STREAM, "8192", "--set", "memory.channels=8"], capsys)
+    assert found["overrides"] == {"memory.channels": "8"}
+    assert found["stream_bytes_per_s"] < 273.1e9 / 2  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("words", "paths"), [
+    (["microbench", "stream"], ["ctas", "inflight"]),
+    ([*STREAM, "much", "--footprint", "more"], ["inflight", "footprint"]),
+    ([*STREAM, "8192", "--set", "runtime.ubatch_tokens=1"], ["runtime.ubatch_tokens"]),
+    ([*STREAM, "8192", "--measured", "mine.yaml"], ["measured"]),
+    ([*STREAM, "8192", "--warps", "0"], ["warps"]),
+    (["microbench", "--warps", "0", "--ctas", "4"], ["ctas", "warps"]),
+    (["microbench", "--plot", "picture.gif"], ["plot"]),
+    (["validate", "ablation", "--runtime", "vllm"], ["runtime"]),
+])  # fmt: skip
+def test_what_is_wrong_is_said_all_at_once(
+    words: list[str], paths: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(words, capsys) == paths
+
+
+def test_on_another_machine_there_is_no_error_to_speak_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, picture = tmp_path / "one.yaml", tmp_path / "new" / "curves.svg"
+    record = {"id": "one", "group": "bytes in flight", "value": 100, "unit": "GB/s", "quality": "high",
+              "clock_mhz": None, "probe": {"kind": "stream", "ctas": 8, "inflight": 2048},
+              "source": "here", "conditions": ""}  # fmt: skip
+    head = 'schema: sparksim.microbench/1\nhardware: dgx-spark\nsources: {here: "me"}\nrecords:\n'
+    file.write_text(f"{head}  - {json.dumps(record)}\n")
+    words = ["microbench", "--measured", str(file), "--plot", str(picture)]
+    assert isinstance(printed(words, capsys)["rows"][0]["error"], float)  # type: ignore[index]
+    assert picture.read_text().startswith("<?xml")
+    (row,) = printed([*words[:3], "--hardware", "rtx-pro-6000-server"], capsys)["rows"]  # type: ignore[misc, attr-defined]
+    assert row["error"] is None
+    assert row["not_counted_because"] == "measured on another machine"

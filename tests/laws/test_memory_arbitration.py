@@ -1,0 +1,222 @@
+"""Do streams, a chase beside them and two tenants share the memory as round robin by requester says, and do channels?
+
+Expected values are closed forms: Little's law for what is in flight, the round of a fair arbiter for a load beside N
+requesters (N pieces of 512 B at the sustained rate), the smaller of memory and link for bandwidth.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import pytest
+
+import sim
+from sim.api import load_hardware
+from sim.component.sm import GOLDEN
+from sim.component.stream import Counted, Stream, StreamRun, WarpQueue
+from sim.component.stream_pattern import Footprint, mapping_of, walk
+from sim.component.transfer import Part, Requester
+from sim.engine import Engine, Event, FairServer
+from sim.errors import InputError
+from sim.study.ablation import one_queue
+from sim.system.machine import Machine
+from sim.system.microbench import StreamRequest, StreamResult, chase, stream
+
+KIB = 1024
+
+
+def machine(**changes: object) -> Machine:
+    return Machine(load_hardware("dgx-spark", overrides={k.replace("__", "."): v for k, v in changes.items()}))
+
+
+SPARK = machine()
+SUSTAINED = SPARK.memory.bandwidth * SPARK.memory.sustained.read
+LINK = SPARK.hardware.components["c2c"].bandwidth  # type: ignore[attr-defined]
+
+
+def beside(depth: int, ctas: int = 48, make_queue: Callable[[Engine], WarpQueue] = WarpQueue) -> float:
+    """Latency of the chase beside CTAs of four warps with `depth` pieces each."""
+    request = StreamRequest(ctas, depth * 4 * 512, has_chase=True)
+    found = stream(SPARK, request, make_queue=make_queue).chase_latency_s
+    assert found is not None
+    return found
+
+
+def saturates(latency_of: Callable[[int], float]) -> bool:
+    """Whether four times the depth, deep in saturation, leaves a neighbour's latency as it is (10 %)."""
+    return latency_of(16) < 1.1 * latency_of(4)
+
+
+def test_latency_saturates_with_depth() -> None:
+    assert saturates(beside)
+
+
+def test_one_queue_for_all_breaks_that_law() -> None:
+    assert not saturates(lambda depth: beside(depth, make_queue=one_queue()))
+
+
+@pytest.mark.parametrize("ctas", [48, 96, 192])
+def test_a_load_waits_for_a_round_of_all_requesters(ctas: int) -> None:
+    """Unloaded latency, and a piece of each of the warps (and its own) at the sustained rate."""
+    unloaded = chase(SPARK, 256 << 20, 64)
+    expected = unloaded + (4 * ctas + 1) * 512 / SUSTAINED
+    assert beside(8, ctas) == pytest.approx(expected, rel=0.15)
+
+
+def test_little_law_below_the_knee() -> None:
+    """One warp with one piece: its bytes over an unloaded round trip, and the piece's own time on its channels."""
+    one = stream(SPARK, StreamRequest(1, 512, warps=1))
+    engine = Engine()
+    run = StreamRun(SPARK.device(engine), engine, 16)
+    service = 256 / (SUSTAINED / 16)  # half a piece on each of two channels
+    assert one.stream_bytes_per_s == pytest.approx(512 / (run.round_trip_ps / 1e12 + service), rel=0.02)
+    assert one.bound == "latency"
+
+
+def tenants(groups: Sequence[int]) -> list[float]:
+    """Bytes per second of each group of so many CTAs (four warps with four pieces of 512 B) that run side by side."""
+    engine = Engine()
+    run = StreamRun(SPARK.device(engine), engine, SPARK.memory.channels)
+    mapping, footprint = mapping_of(SPARK.memory), Footprint(256 << 20, 512.0, 24 << 20)
+    counts = [Counted() for _ in groups]
+    number = 0
+    for group, count in zip(groups, counts, strict=True):
+        for _ in range(4 * group):
+            pieces = walk(mapping, footprint, "tile", sum(groups), 4, *divmod(number, 4))
+            run.add_stream(Stream(pieces, ("read",), 4, number * GOLDEN, count, run.device.issue_ps))
+            number += 1
+    engine.run(engine.timeout(20_000_000))
+    before = [count.n_bytes for count in counts]
+    engine.run(engine.timeout(40_000_000))
+    return [(count.n_bytes - old) / 40e-6 for count, old in zip(counts, before, strict=True)]
+
+
+def test_one_tenant_alone_gets_all_two_share_it() -> None:
+    (alone,) = tenants([48])
+    first, second = tenants([48, 48])
+    small, large = tenants([16, 48])
+    assert alone == pytest.approx(SUSTAINED, rel=0.03)
+    assert first + second <= SUSTAINED * 1.01  # arrivals are counted: a piece may have begun before the window
+    assert first + second == pytest.approx(SUSTAINED, rel=0.03)
+    assert first == pytest.approx(second, rel=0.05)
+    assert small + large <= SUSTAINED * 1.01
+    assert large / small == pytest.approx(48 / 16, rel=0.1)  # by requester, as many as each tenant has
+
+
+def wide(channels: int) -> StreamResult:
+    return stream(machine(memory__channels=channels), StreamRequest(192, 8 * KIB))
+
+
+def test_channels_double_bandwidth_until_the_link_binds() -> None:
+    half, full, double = wide(8), wide(16), wide(32)
+    assert half.stream_bytes_per_s == pytest.approx(SUSTAINED / 2, rel=0.02)
+    assert full.stream_bytes_per_s == pytest.approx(SUSTAINED, rel=0.02)
+    assert double.stream_bytes_per_s == pytest.approx(LINK, rel=0.02)
+    assert [each.bound for each in (half, full, double)] == ["memory", "memory", "link"]
+
+
+@pytest.mark.parametrize("pattern", ["tile", "flat", "random"])
+def test_never_more_than_the_sustained_rate(pattern: str) -> None:
+    for inflight in (2 * KIB, 32 * KIB):
+        assert stream(SPARK, StreamRequest(96, inflight, pattern)).stream_bytes_per_s <= SUSTAINED * 1.001
+
+
+def test_what_fits_into_l2_does_not_touch_memory() -> None:
+    found = stream(SPARK, StreamRequest(96, 16 * KIB, footprint=16 << 20))
+    assert found.stream_bytes_per_s > 3 * SUSTAINED
+    assert found.utilization["memory"] == 0.0
+
+
+@pytest.mark.parametrize("pattern", ["tile", "random"])
+def test_folded_is_full_within_a_per_cent(pattern: str) -> None:
+    request = StreamRequest(48, 4 * KIB, pattern, footprint=32 << 20)
+    folded, full = stream(SPARK, request), stream(SPARK, request, is_full=True)
+    assert folded.stream_bytes_per_s == pytest.approx(full.stream_bytes_per_s, rel=0.01)
+    assert full.window_s * full.stream_bytes_per_s == pytest.approx(32 << 20, rel=1e-9)
+    assert folded.events < full.events
+
+
+def test_every_problem_of_a_request_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        stream(SPARK, StreamRequest(10_000, 64, "spiral", footprint=100))
+    assert {problem.path for problem in caught.value.problems} == {"ctas", "inflight", "pattern", "footprint"}
+
+
+@pytest.mark.parametrize("request_", [
+    StreamRequest(48, 10 << 20),  # more than an SM's registers and shared memory hold
+    StreamRequest(48, 4096, footprint=4096),  # less than what is in flight
+    StreamRequest(48, 4096, footprint=1 << 40),  # more than the memory
+])  # fmt: skip
+def test_what_no_gpu_could_run(request_: StreamRequest) -> None:
+    with pytest.raises(InputError):
+        stream(SPARK, request_)
+
+
+def test_a_prediction_is_bound_by_memory_and_then_by_the_link() -> None:
+    short = {"model": "llama-3.1-8b", "runtime": "vllm", "quant": "fp8", "prompt": 0, "output": 2}
+    plain, double, more = (sim.run(**short, set={"memory.channels": n}) for n in (16, 32, 64))
+    assert [one.phases["decode"]["bound"] for one in (plain, double, more)] == ["memory", "link", "link"]
+    assert double.decode_tok_s / plain.decode_tok_s == pytest.approx(LINK / SUSTAINED, rel=0.1)
+    assert more.decode_tok_s == pytest.approx(double.decode_tok_s, rel=0.01)
+
+
+def endless(requester: Requester, parts: Sequence[Part], engine: Engine) -> Iterator[Event]:
+    """A tenant that always has two transfers under way, as a DMA engine or a cluster of cores has."""
+    under_way = deque(requester.fetch(parts, 1, 0) for _ in range(2))
+    while True:
+        if (arrival := under_way.popleft().arrival(engine)) is not None:
+            yield arrival
+        under_way.append(requester.fetch(parts, 1, 0))
+
+
+def side_by_side(ways: Mapping[str, Sequence[str]], seconds: float = 1e-3) -> dict[str, float]:
+    """Bytes per second that each tenant reads on its way to one memory, all at once."""
+    engine = Engine()
+    names = {name for way in ways.values() for name in way}
+    hops = {name: hop for name in names if (hop := SPARK.components[name].carry(engine)) is not None}
+    moved: Counter[str] = Counter()
+    for tenant, way in ways.items():
+        parts = [Part(hops[name], 64.0 * KIB, "read") for name in way if name in hops]
+
+        def run(tenant: str = tenant, parts: Sequence[Part] = parts) -> Iterator[Event]:
+            for event in endless(Requester(engine), parts, engine):
+                yield event
+                moved[tenant] += 64 * KIB
+
+        engine.spawn(run(), tenant)  # type: ignore[arg-type]
+    engine.run(engine.timeout(round(seconds * 1e12)))
+    return {tenant: moved[tenant] / seconds for tenant in ways}
+
+
+GPU, CPU, SSD = ("c2c", "memory"), ("cpu0", "system_cache", "memory"), ("nvme", "memory")
+
+
+def test_cpu_and_ssd_share_the_memory_with_the_gpu_max_min_fairly() -> None:
+    """Who wants less than an equal share gets it (the SSD, a CPU cluster at its own limit), the GPU the rest."""
+    cpu = SPARK.components["cpu0"].spec.bandwidth
+    ssd = SPARK.components["nvme"].spec.read_bandwidth
+    found = side_by_side({"gpu": GPU, "cpu": CPU, "ssd": SSD}, seconds=5e-3)
+    assert found["ssd"] == pytest.approx(ssd, rel=0.03)
+    assert found["cpu"] == pytest.approx(cpu, rel=0.03)
+    assert sum(found.values()) <= SUSTAINED * 1.001
+    assert found["gpu"] == pytest.approx(SUSTAINED - cpu - ssd, rel=0.05)
+
+
+def test_each_tenant_alone_gets_what_its_own_way_allows() -> None:
+    alone = {name: side_by_side({name: way}, 5e-3)[name] for name, way in {"g": GPU, "c": CPU, "s": SSD}.items()}
+    assert alone["g"] == pytest.approx(SUSTAINED, rel=0.01)
+    assert alone["c"] == pytest.approx(SPARK.components["cpu0"].spec.bandwidth, rel=0.01)
+    assert alone["s"] == pytest.approx(SPARK.components["nvme"].spec.read_bandwidth, rel=0.03)
+
+
+def test_a_server_knows_what_is_left() -> None:
+    """Two equal jobs of one second's work each: after half a second half a second's work is done, 1.5 are left."""
+    engine = Engine()
+    server = FairServer(engine, "bus", 1.0)
+    for _ in range(2):
+        server.submit(1.0, 1.0, lambda: None)
+    engine.run(engine.timeout(500_000_000_000))
+    assert server.backlog() == pytest.approx(1.5)
+    engine.run(engine.timeout(1_500_000_000_000))
+    assert server.backlog() == pytest.approx(0.0)
