@@ -31,8 +31,8 @@ from sim.errors import (
 )
 
 if TYPE_CHECKING:
+    from sim.api import kernel, load_hardware, register, run
     from sim.api import list_names as list  # the public name: `sim.list("models")`
-    from sim.api import load_hardware, register, run
     from sim.component import Component
     from sim.component.profile import Share
     from sim.component.transfer import Hop
@@ -63,6 +63,7 @@ __all__ = [
     "WiringError",
     "WorkloadError",
     "__version__",
+    "kernel",
     "list",
     "load_hardware",
     "load_model",
@@ -79,6 +80,7 @@ _WHERE = {
     "Op": ("sim.workload.op", "Op"),
     "RunResult": ("sim.result", "RunResult"),
     "Share": ("sim.component.profile", "Share"),
+    "kernel": ("sim.api", "kernel"),
     "list": ("sim.api", "list_names"),
     "load_hardware": ("sim.api", "load_hardware"),
     "load_model": ("sim.workload", "load_model"),

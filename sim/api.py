@@ -8,8 +8,12 @@ from pathlib import Path
 from sim.component import COMPONENTS
 from sim.errors import gather
 from sim.hwspec import HardwareSpec
+from sim.result.kernel_result import KernelResult
 from sim.result.run_result import RunResult
 from sim.system import catalogue, plugins
+from sim.system.arguments import split_overrides
+from sim.system.kernel_prediction import load_kernels, predict_kernel
+from sim.system.kernel_shapes import check_shape
 from sim.system.prediction import load_inputs, predict, replay
 from sim.system.scenario import asked
 from sim.workload.model import ModelSpec
@@ -69,6 +73,46 @@ def run(
     if plan.arguments.file is not None:
         return replay(plan.arguments, machine, loaded, plan.changes, cache, COMPONENTS, progress)
     return predict(plan.arguments, machine, loaded, plan.changes, spec_dirs, cache, COMPONENTS, progress)
+
+
+def kernel(
+    op: str,
+    *,
+    hardware: str | Path | HardwareSpec = "dgx-spark",
+    runtime: str | Path | LoadedRuntime = "vllm",
+    dtype: str | None = None,
+    set: Overrides = (),
+    spec_dirs: Sequence[str | Path] = (),
+    is_full: bool = False,
+    has_lanes: bool = False,
+    **shape: int | float | None,
+) -> KernelResult:
+    """Predict one op on a runtime's kernels, alone on the machine.
+
+    `op`: gemm (`m`, `n`, `k`), attention (`batch`, `heads`, `kv_heads`, `head_dim`, `query`, `context`, `window`), moe
+    (`tokens`, `hidden`, `intermediate`, `experts`, `top_k`, `skew`), norm and quantize (`rows`, `width`), elementwise
+    (`elements`, `reads`, `writes`), copy (`size` in bytes). `dtype`: format of the weights (attention: of the keys).
+    Weights and KV come from memory; activations were just written, so that L2 holds them as far as they fit.
+    `has_lanes`: keep what the SMs did, for a picture.
+
+    >>> import sim
+    >>> result = sim.kernel("gemm", dtype="bf16", m=1, n=4096, k=4096)
+    >>> result.bound, result.flops == 2 * 4096 * 4096
+    ('memory', True)
+
+    Raises:
+        InputError: something given cannot be used; `.problems` holds everything that is wrong.
+    """
+    changes = split_overrides(set)
+    sizes, _, machine, loaded = gather(
+        lambda: check_shape(op, dtype, shape),
+        changes.check,
+        lambda: load_hardware(hardware, overrides=changes.hardware, search_dirs=spec_dirs),
+        lambda: load_kernels(runtime, changes, spec_dirs),
+    )
+    return predict_kernel(
+        op, machine, loaded, str(dtype), sizes, types=COMPONENTS, changes=changes, is_full=is_full, has_lanes=has_lanes
+    )
 
 
 def load_hardware(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sim.component.sm import Slot, Sm
+from sim.component.sm import Moment, Slot, Sm
 from sim.component.transfer import ACCESSES, READS, Hop
 from sim.cost.program import Kernel
 from sim.engine import Engine, FairServer
@@ -219,7 +219,10 @@ class _Mark:
                 hop.moved[access] += windows * (n_bytes - then[access]) * scale[access]
         for slot, spent_now, spent_then in zip(run.slots, self.causes, before.causes, strict=True):
             for cause, spent in spent_now.items():
-                slot.causes[cause] += round(windows * (spent - spent_then.get(cause, 0)) * pace)
+                folded_ps = round(windows * (spent - spent_then.get(cause, 0)) * pace)
+                slot.causes[cause] += folded_ps
+                if slot.history is not None and folded_ps:
+                    slot.history.append(Moment(cause, folded_ps, is_folded=True))
 
 
 def _repeats(run: Run, first: _Mark, middle: _Mark, last: _Mark, tolerance: float) -> bool:

@@ -131,9 +131,14 @@ class KernelRun:
     def take_walk(self, slot: Slot) -> int:
         """Extra latency of the first fetch of a CTA slot: its pages are not in the TLB (ps)."""
         if slot.done_steps == 0 and slot.issued == 1:
-            cold = sum(o.step_bytes for o in self.kernel.operands if not o.is_resident)
+            cold = sum(o.step_bytes for o in self.kernel.operands if o.resident_share < 1.0)
             return self.device.walk_ps if cold else 0
         return 0
+
+    def keep_history(self) -> None:
+        """From here on every slot remembers its intervals, for a picture."""
+        for slot in self.slots:
+            slot.history = []
 
     def simulate(self) -> Profile:
         """Run to the end and account for every picosecond of it."""

@@ -49,7 +49,7 @@ class PanelCache:
             for index, operand in enumerate(kernel.operands):
                 size = operand.step_bytes * steps / SEGMENTS
                 if streams[index]:
-                    missed = 0.0 if operand.is_resident else float(len(tiles))
+                    missed = (1.0 - operand.resident_share) * len(tiles)
                     self._inserted += missed * size
                 else:
                     held = self._touched_at.setdefault((index, segment), {})
@@ -64,7 +64,7 @@ class PanelCache:
 
     def _touch(self, held: dict[Place, float], panels: Sequence[Place], size: float, operand: Operand) -> float:
         """The segments, in sum, that have to be fetched from memory; they are all there afterwards."""
-        first, inserted, total = 0.0 if operand.is_resident else 1.0, self._inserted, 0.0
+        first, inserted, total = 1.0 - operand.resident_share, self._inserted, 0.0
         for panel in panels:
             last = held.get(panel)
             missed = first if last is None else 1.0 - survival(self._ways, (inserted - last) / self._capacity)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from math import sqrt
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sim.component.grid import SmClass
 from sim.component.transfer import Fetch, Part, Requester
@@ -22,6 +22,14 @@ GOLDEN = (sqrt(5.0) - 1.0) / 2.0
 """Multiples of it fill the unit interval evenly and never fall into step."""
 Parts = list[Part]
 """What a fetch or store moves, hop by hop."""
+
+
+class Moment(NamedTuple):
+    """An interval of a slot's life. `is_folded`: many steps that were advanced in closed form, summed by cause."""
+
+    cause: str
+    duration_ps: int
+    is_folded: bool = False
 
 
 @dataclass(slots=True)
@@ -58,11 +66,15 @@ class Slot:
     stepped_at: int = 0
     visited_at: int = 0
     last_end: int = 0
+    history: list[Moment] | None = None
+    """Its intervals in order, where somebody wants to draw them."""
 
     def charge(self, cause: str, duration_ps: int) -> None:
         """An interval of the slot's life, attributed to one cause."""
         if duration_ps:
             self.causes[cause] = self.causes.get(cause, 0) + duration_ps
+            if self.history is not None:
+                self.history.append(Moment(cause, duration_ps))
 
 
 class Watcher(Protocol):

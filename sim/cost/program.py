@@ -57,14 +57,14 @@ class Operand:
 
     `step_bytes`: bytes that one CTA fetches per K-step (edge tiles averaged in, so that totals are exact).
     `follows`: which coordinates of a tile tell its panel: letters of `bmn`. `shared_by`: so many batches in a row share
-    a panel (query heads of one KV head). `is_resident`: the panels are in L2 when the kernel starts.
+    a panel (query heads of one KV head). `resident_share`: so much of the panels is in L2 at the start (0 to 1).
     `access`: `read`, `random` (scattered pieces of 512 B) or `strided` (rows of a tile, a few sectors each).
     """
 
     name: str
     step_bytes: float
     follows: str
-    is_resident: bool = False
+    resident_share: float = 0.0
     access: str = "read"
     shared_by: int = 1
 

@@ -11,7 +11,9 @@ from sim.plot.kernel_timeline import timeline as _timeline
 from sim.plot.memory_bar import memory as _memory
 from sim.plot.op_time import ops as _ops
 from sim.plot.roofline_chart import roofline as _roofline
+from sim.plot.sm_timeline import sm_timeline
 from sim.plot.style import house_style, save
+from sim.result.kernel_result import KernelResult
 from sim.result.run_result import RunResult
 
 if TYPE_CHECKING:
@@ -43,3 +45,10 @@ def draw_all(result: RunResult, folder: Path) -> list[Path]:
     is_simulated = result.trace is not None and bool(result.trace.steps)
     names = [name for name in DRAWN if (result.memory is not None if name == "memory" else is_simulated)]
     return [path for name in names for path in save(DRAWN[name](result), folder / name)]
+
+
+def draw_kernel(result: KernelResult, path: Path) -> list[Path]:
+    """The SM timeline of a kernel that kept its lanes, as SVG and PNG beside each other; the paths."""
+    with house_style():
+        fig = sm_timeline(result)
+    return save(fig, path)

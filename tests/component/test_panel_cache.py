@@ -36,7 +36,7 @@ def one_by_one(kernel: Kernel, waves: list[list[int]], steps: int, missed_after:
         missing = [0.0] * len(kernel.operands)
         for segment in range(SEGMENTS):
             for index, operand in enumerate(kernel.operands):
-                first, missed = 0.0 if operand.is_resident else 1.0, 0.0
+                first, missed = 1.0 - operand.resident_share, 0.0
                 size = operand.step_bytes * steps / SEGMENTS
                 if kernel.grid.has_panel_per_tile(operand):
                     missed = first * len(tiles)

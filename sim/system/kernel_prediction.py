@@ -1,0 +1,173 @@
+"""One op on a runtime's kernels, alone on the machine: the launches one after the other, and what each does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sim.component import Component
+from sim.component.kernel_run import KernelRun
+from sim.component.panel_cache import survival
+from sim.component.profile import Profile
+from sim.cost.kernel import Lowering, Traffic
+from sim.cost.program import Kernel
+from sim.engine import Engine
+from sim.errors import InputError, Problem
+from sim.hwspec import HardwareSpec
+from sim.result.kernel_result import KernelResult, Lane, LaunchResult
+from sim.system.arguments import Changes
+from sim.system.kernel_shapes import launches_of
+from sim.system.machine import Machine
+from sim.system.prediction import launch_costs
+from sim.system.profiles import ProfileStore
+from sim.workload.op import Op
+from sim.workload.quant import formats
+from sim.workload.runtime import RuntimeSpec
+from sim.workload.runtime_file import LoadedRuntime, load_runtime
+
+SMALLEST_FLUSH_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What L2 holds when an op begins: shares of its activations and of what it streams (weights, KV).
+
+    `activations` None: they have just been written, so that they are there as far as they fit. `other_bytes`: what
+    else passes through L2 before the output's lines are written again, which pushes them out to memory.
+    """
+
+    activations: float | None = None
+    streams: float = 0.0
+    other_bytes: float = 0.0
+
+
+def load_kernels(
+    runtime: str | Path | LoadedRuntime, changes: Changes, search_dirs: Sequence[str | Path] = ()
+) -> LoadedRuntime:
+    """The runtime whose kernels are asked for.
+
+    Raises:
+        InputError: no such runtime or version, a field that cannot be set, or an override that a kernel has no use for.
+    """
+    if changes.model:
+        hint = "a kernel has no model; its sizes are arguments"
+        raise InputError(
+            [Problem("cannot be set", "bad_override", path=f"model.{name}", hint=hint) for name in changes.model]
+        )
+    if isinstance(runtime, LoadedRuntime):
+        return runtime
+    return load_runtime(str(runtime), overrides=changes.runtime, search_dirs=search_dirs)
+
+
+def predict_kernel(
+    op: str,
+    hardware: HardwareSpec,
+    loaded: LoadedRuntime,
+    dtype: str,
+    sizes: Mapping[str, float],
+    *,
+    types: Mapping[str, type[Component]],
+    changes: Changes,
+    is_full: bool = False,
+    has_lanes: bool = False,
+) -> KernelResult:
+    """See `sim.kernel`, which this answers. `sizes`: complete, as `check_shape` gives them."""
+    machine = Machine(hardware, types)
+    bench = KernelBench(machine, loaded.spec, is_full=is_full, has_lanes=has_lanes)
+    return KernelResult(
+        op=op,
+        hardware=hardware.name,
+        runtime=loaded.spec.name,
+        runtime_version=loaded.spec.version,
+        dtype=dtype,
+        shape=sizes,
+        launches=bench.run(launches_of(op, loaded.spec, dtype, sizes), Start()),
+        peaks=machine.peaks(),
+        sustained_bytes_per_s=machine.memory.bandwidth * machine.memory.sustained.read,
+        clock_hz=machine.gpu.clock,
+        overrides={path: str(value) for path, value in hardware.overrides.items()} | changes.given,
+        warnings=(*hardware.warnings, *loaded.warnings),
+    )
+
+
+class KernelBench:
+    """Runs ops of one runtime on one machine, one after the other. `has_lanes`: keep what the SMs did, for pictures."""
+
+    def __init__(
+        self, machine: Machine, runtime: RuntimeSpec, *, is_full: bool = False, has_lanes: bool = False
+    ) -> None:
+        self._machine = machine
+        self._lowering = Lowering(runtime, formats(), machine.gpu.sms)
+        self._store = ProfileStore(machine.device, machine.device_key(), None, is_full=is_full)
+        self._boundary_ps = launch_costs(machine, runtime, "prefill", 1).boundary_ps
+        self._is_full = is_full
+        self._has_lanes = has_lanes
+
+    def run(self, ops: Sequence[Op], start: Start) -> tuple[LaunchResult, ...]:
+        """The launches; each but the first finds what the one before wrote in L2, as far as that fits."""
+        results = []
+        for number, op in enumerate(ops):
+            kernel = self._kernel(op, start if number == 0 else replace(start, activations=None))
+            profile, lanes = self._simulate(kernel)
+            results.append(self._launch(op, kernel, profile, lanes))
+        return tuple(results)
+
+    def _kernel(self, op: Op, start: Start) -> Kernel:
+        l2, traffic = self._machine.l2, self._lowering.traffic(op)
+        kernel = self._lowering.kernel(op)
+        here = start.activations
+        if here is None:
+            here = survival(l2.ways, traffic.input_bytes / l2.capacity)
+        shares = {"inputs": 0.0 if traffic.input_bytes == 0.0 else here}
+        operands = tuple(
+            replace(operand, resident_share=shares.get(operand.name, start.streams)) for operand in kernel.operands
+        )
+        flushed = _flushed(kernel, traffic, start, float(l2.capacity), l2.ways)
+        return replace(kernel, operands=operands, flush_bytes=flushed)
+
+    def _simulate(self, kernel: Kernel) -> tuple[Profile, tuple[Lane, ...]]:
+        if not self._has_lanes:
+            return self._store.profile(kernel)[1], ()
+        engine = Engine()
+        run = KernelRun(kernel, self._machine.device(engine), engine, is_full=self._is_full)
+        run.keep_history()
+        profile = run.simulate()
+        lanes = tuple(
+            Lane(
+                f"SM {slot.sm.sm_class.members[0]}, CTA slot {slot.index}",
+                slot.sm.weight * slot.ctas,
+                tuple((m.cause, m.duration_ps, m.is_folded) for m in slot.history or ()),
+            )
+            for slot in run.slots
+        )
+        return profile, lanes
+
+    def _launch(self, op: Op, kernel: Kernel, profile: Profile, lanes: tuple[Lane, ...]) -> LaunchResult:
+        return LaunchResult(
+            kernel=kernel.name,
+            site=op.site or op.kind,
+            duration_ps=profile.duration_ps,
+            boundary_ps=self._boundary_ps,
+            causes=profile.causes,
+            tile=kernel.tile,
+            stages=kernel.stages,
+            split_k=kernel.split_k,
+            mma=kernel.mma,
+            ctas=profile.ctas,
+            waves=profile.waves,
+            occupancy=profile.occupancy,
+            dram_bytes=profile.dram_read_bytes + profile.dram_write_bytes,
+            l2_bytes=profile.l2_read_bytes + profile.l2_write_bytes,
+            shared_memory_bytes=profile.l2_read_bytes if kernel.shared_bytes else 0.0,
+            flops=kernel.flops,
+            events=profile.events,
+            lanes=lanes,
+        )
+
+
+def _flushed(kernel: Kernel, traffic: Traffic, start: Start, capacity: float, ways: int) -> float:
+    """Dirty bytes that go to memory while the kernel runs: its output, where what passes through L2 pushes it out."""
+    passing = kernel.written_bytes + traffic.stream_bytes * (1.0 - start.streams) + start.other_bytes
+    flushed = kernel.written_bytes * (1.0 - survival(ways, passing / capacity))
+    return flushed if flushed >= SMALLEST_FLUSH_BYTES else 0.0

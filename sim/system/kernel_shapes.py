@@ -1,0 +1,267 @@
+"""What `kernel` takes: ops by name with the sizes that each wants, checked as a whole, and the launches they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+from sim.errors import InputError, Problem
+from sim.workload.layer import choose_kernel
+from sim.workload.op import Attention, Elementwise, Gemm, GroupedGemm, Op
+from sim.workload.quant import formats
+from sim.workload.runtime import RuntimeSpec
+from sim.yamlfile import closest
+
+LARGEST = 2**31
+Shape = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The names of an op's sizes: those it needs, and those it may leave out with what they then are."""
+
+    needed: tuple[str, ...]
+    optional: Mapping[str, float | None]
+    about: str
+
+
+OPS: dict[str, Sizes] = {
+    "gemm": Sizes(("m", "n", "k"), {}, "(m, k) x (k, n)"),
+    "attention": Sizes(
+        ("batch", "heads", "kv_heads", "head_dim", "query", "context"),
+        {"window": None},
+        "causal; context counts all keys that the last query sees, its own included",
+    ),
+    "moe": Sizes(
+        ("tokens", "hidden", "intermediate", "experts", "top_k"),
+        {"skew": 0.0},
+        "both grouped GEMMs and what the runtime launches before, between and after them; no router",
+    ),
+    "norm": Sizes(("rows", "width"), {}, "RMS norm of rows with the residual's sum, as the runtime fuses it"),
+    "elementwise": Sizes(("elements",), {"reads": 1, "writes": 1}, "arrays read and written, dtype wide"),
+    "quantize": Sizes(("rows", "width"), {}, "activations brought into the format that dtype's GEMM wants"),
+    "copy": Sizes(("size",), {}, "bytes from device memory to device memory"),
+}
+"""Every op that is modelled."""
+LATER = ("mla", "gdn", "kda", "mamba2", "all_reduce")
+"""Ops that the command knows by name and refuses."""
+FRACTIONS = frozenset({"skew", "reads", "writes"})
+SHAPE_NAMES = tuple(dict.fromkeys(name for sizes in OPS.values() for name in (*sizes.needed, *sizes.optional)))
+
+
+def check_shape(op: str, dtype: str | None, shape: Mapping[str, object]) -> dict[str, float]:
+    """The sizes of `op`, complete.
+
+    Raises:
+        InputError: an op that is not there or not modelled yet, an unknown format, and every size that is missing, of
+            another op or out of range, at once.
+    """
+    problems = _of_op(op)
+    if dtype is None:
+        problems.append(Problem("is missing", code="missing", path="dtype", hint="e.g. bf16, fp8, nvfp4"))
+    elif dtype not in formats():
+        guess = closest(dtype, list(formats()))
+        hint = f"did you mean {guess!r}?" if guess else f"known: {', '.join(formats())}"
+        problems.append(Problem(f"unknown format {dtype[:40]!r}", code="unknown_format", path="dtype", hint=hint))
+    if op not in OPS:
+        raise InputError(problems)
+    sizes = OPS[op]
+    known = (*sizes.needed, *sizes.optional)
+    given = {name: value for name, value in shape.items() if value is not None}
+    missing = [name for name in sizes.needed if name not in given]
+    if missing:
+        names = ", ".join(missing)
+        message = f"{op} also needs {names}"
+        problems.append(Problem(message, code="missing", path="shape", hint=f"{op} takes {', '.join(known)}"))
+    for name, value in given.items():
+        problems += _of_size(op, name, value, known)
+    if not problems:
+        problems += _together(op, given)
+    if problems:
+        raise InputError(problems)
+    defaults = {name: value for name, value in sizes.optional.items() if value is not None}
+    return defaults | {name: value for name, value in given.items() if isinstance(value, int | float)}
+
+
+def _of_op(op: str) -> list[Problem]:
+    if op in OPS:
+        return []
+    if op in LATER:
+        hint = f"modelled: {', '.join(OPS)}"
+        return [Problem(f"op {op!r} is not modelled yet", code="unsupported_op", path="op", hint=hint)]
+    guess = closest(op, [*OPS, *LATER])
+    hint = f"did you mean {guess!r}?" if guess else f"there are: {', '.join(OPS)}"
+    return [Problem(f"unknown op {op[:40]!r}", code="unknown_op", path="op", hint=hint)]
+
+
+def _of_size(op: str, name: str, value: object, known: Sequence[str]) -> list[Problem]:
+    if name not in known:
+        guess = closest(name, known)
+        hint = f"did you mean {guess!r}?" if guess else f"it takes {', '.join(known)}"
+        return [Problem(f"{op} has no size {name!r}", code="unknown_size", path=name, hint=hint)]
+    if isinstance(value, bool) or not isinstance(value, int if name not in FRACTIONS else int | float):
+        return [Problem(f"must be a whole number, not {value!r}", code="bad_argument", path=name)]
+    assert isinstance(value, int | float)
+    least = 0 if name in FRACTIONS else 1
+    if not isfinite(value) or not least <= value <= (100 if name == "skew" else 2**46 if name == "size" else LARGEST):
+        return [Problem(f"must be {least} or more and sane, not {value}", code="bad_argument", path=name)]
+    return []
+
+
+def _together(op: str, shape: Mapping[str, object]) -> list[Problem]:
+    """What must hold between sizes."""
+    rules: list[tuple[str, bool, str, str]] = []
+    n = {name: value for name, value in shape.items() if isinstance(value, int | float)}
+    if op == "attention":
+        rules = [
+            ("kv_heads", n["heads"] % n["kv_heads"] == 0, "must divide heads", "one KV head serves heads / kv_heads"),
+            ("query", n["query"] <= n["context"], "must not exceed context", "context counts the new tokens too"),
+        ]
+    if op == "moe":
+        rules = [("top_k", n["top_k"] <= n["experts"], "must not exceed experts", "each token picks different experts")]
+    if op == "elementwise":
+        moved = n.get("reads", 1) + n.get("writes", 1)
+        rules = [("reads", moved > 0, "and writes must not both be 0", "an op that moves nothing takes no time")]
+    return [
+        Problem(f"{what}", code="bad_argument", path=name, hint=hint) for name, holds, what, hint in rules if not holds
+    ]
+
+
+def launches_of(op: str, runtime: RuntimeSpec, dtype: str, shape: Shape) -> list[Op]:
+    """The kernel launches of `op`, in order; each reads what the one before wrote.
+
+    Raises:
+        InputError: the runtime has no kernel for this format and shape.
+    """
+    sizes = {name: value if name in FRACTIONS else int(value) for name, value in shape.items()}
+    return BUILDERS[op](runtime, dtype, sizes)
+
+
+def _gemm(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
+    act = runtime.activation_dtype
+    rule = runtime.kernels[_chosen(runtime, "gemm", dtype, "", m=int(s["m"]), n=int(s["n"]), k=int(s["k"]))]
+    one = Gemm(
+        id="gemm", m=int(s["m"]), n=int(s["n"]), k=int(s["k"]), dtype=dtype, inputs=rule.activation or act, outputs=act
+    )
+    return [one]
+
+
+def _attention(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
+    batch, heads, head_dim, query = (int(s[name]) for name in ("batch", "heads", "head_dim", "query"))
+    one = Attention(
+        id="attention",
+        batch=batch,
+        heads=heads,
+        kv_heads=int(s["kv_heads"]),
+        head_dim=head_dim,
+        query=query,
+        context=int(s["context"]),
+        window=int(s["window"]) if "window" in s else None,
+        kv_dtype=dtype,
+        dtype=runtime.activation_dtype,
+    )
+    return [one]
+
+
+def _moe(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
+    tokens, hidden, width, experts, top_k = (
+        int(s[name]) for name in ("tokens", "hidden", "intermediate", "experts", "top_k")
+    )
+    rows, act = tokens * top_k, runtime.activation_dtype
+    ops: list[Op] = [*site_launches(runtime, "moe_sort", rows, tokens)]
+    ops += site_launches(runtime, "moe_gather", rows * hidden, tokens)
+    is_fused = runtime.gate_up == "fused"
+    gates = [("moe_gate_up", 2 * width)] if is_fused else [("moe_gate", width), ("moe_up", width)]
+    middle = site_launches(runtime, "moe_activation", rows * width, tokens)
+    for site, n, k, after in (*((site, n, hidden, []) for site, n in gates), ("moe_down", hidden, width, middle)):
+        ops += after
+        rule = runtime.kernels[_chosen(runtime, "grouped_gemm", dtype, site, m=tokens, n=n, k=k)]
+        if rule.quantize_site:
+            ops += site_launches(runtime, rule.quantize_site, rows * k, tokens)
+        ops.append(
+            GroupedGemm(
+                id=site,
+                site=site,
+                tokens=tokens,
+                experts=experts,
+                top_k=top_k,
+                n=n,
+                k=k,
+                dtype=dtype,
+                skew=float(s["skew"]),
+                inputs=rule.activation or act,
+                outputs=act,
+            )
+        )
+    ops += site_launches(runtime, "moe_weight", rows * hidden, tokens)
+    ops += site_launches(runtime, "moe_sum", rows * hidden, tokens)
+    return ops
+
+
+def _norm(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
+    rows, width = int(s["rows"]), int(s["width"])
+    return site_launches(runtime, "ffn_norm", rows * width, rows)
+
+
+def _quantize(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
+    rows, width = int(s["rows"]), int(s["width"])
+    rule = runtime.kernels[_chosen(runtime, "gemm", dtype, "", m=rows, n=width, k=width)]
+    if rule.quantize_site is None:
+        message = f"{runtime.name} does not quantize activations for {dtype} weights of this size"
+        raise InputError(Problem(message, code="no_kernel", path="dtype", hint="its GEMM reads them as they are"))
+    return site_launches(runtime, rule.quantize_site, rows * width, rows)
+
+
+def _elementwise(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
+    return [
+        Elementwise(id="elementwise", elements=int(s["elements"]), reads=s["reads"], writes=s["writes"], dtype=dtype)
+    ]
+
+
+def _copy(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
+    size = int(s["size"])
+    return [
+        Elementwise(id="copy", elements=size, read_bytes=size, write_bytes=size, flops_per_element=0.0, is_cold=True)
+    ]
+
+
+BUILDERS: dict[str, Callable[[RuntimeSpec, str, Shape], list[Op]]] = {
+    "gemm": _gemm,
+    "attention": _attention,
+    "moe": _moe,
+    "norm": _norm,
+    "elementwise": _elementwise,
+    "quantize": _quantize,
+    "copy": _copy,
+}
+
+
+def site_launches(runtime: RuntimeSpec, site: str, elements: int, tokens: int) -> list[Op]:
+    """The element-wise launches of a place in the model that has `elements` elements in a step of `tokens` tokens."""
+    ops: list[Op] = []
+    for launch in runtime.launches(site, tokens):
+        covered = max(1, round(elements * launch.share))
+        one = Elementwise(
+            id=f"{site}{len(ops) or ''}",
+            site=launch.name or site,
+            elements=covered,
+            read_bytes=round(covered * launch.read),
+            write_bytes=round(covered * launch.write),
+            flops_per_element=launch.flops,
+            rows=tokens if launch.is_row else 0,
+            is_cold=launch.is_cold,
+            dtype=runtime.activation_dtype,
+        )
+        ops.append(one)
+    return ops
+
+
+def _chosen(runtime: RuntimeSpec, kind: str, dtype: str, site: str, **sizes: int) -> str:
+    try:
+        return choose_kernel(runtime, kind, dtype, site, **sizes)
+    except LookupError:
+        named = sorted({one for rule in runtime.kernels.values() if kind in rule.ops for one in rule.dtypes})
+        message = f"{runtime.name}@{runtime.version} has no {kind} kernel for {dtype} of this shape"
+        hint = f"it has kernels for {', '.join(named)}"
+        raise InputError(Problem(message, code="no_kernel", path="dtype", hint=hint)) from None
