@@ -96,9 +96,9 @@ def kernel(
     `has_lanes`: keep what the SMs did, for a picture.
 
     >>> import sim
-    >>> result = sim.kernel("gemm", dtype="bf16", m=1, n=4096, k=4096)
-    >>> result.bound, result.flops == 2 * 4096 * 4096
-    ('memory', True)
+    >>> result = sim.kernel("gemm", dtype="bf16", m=4096, n=4096, k=4096)
+    >>> result.bound, result.flops == 2 * 4096**3
+    ('compute', True)
 
     Raises:
         InputError: something given cannot be used; `.problems` holds everything that is wrong.
