@@ -6,28 +6,33 @@ import argparse
 import json
 import sys
 
-from sim.cli import microbench
+from sim.cli import microbench, validate_kernels
 
 HELP = "hold predictions against published measurements"
 EXAMPLE = """examples:
   sparksim validate inference --check
+  sparksim validate kernels --chip rtx-pro-6000-server
   sparksim validate microbench --check
   sparksim validate ablation"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    parser.add_argument("what", choices=("inference", "microbench", "ablation"))
+    parser.add_argument("what", choices=("inference", "kernels", "microbench", "ablation"))
     parser.add_argument("--runtime", help="only this runtime")
     parser.add_argument("--family", help="only models whose name begins so")
     parser.add_argument("--check", action="store_true", help="exit 3 when a target is broken")
     parser.add_argument("--rows", action="store_true", help="every comparison")
     parser.add_argument("--markdown", action="store_true", help="the table of the README")
     parser.add_argument("--json", action="store_true")
+    validate_kernels.add_arguments(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """0, or 3 with --check when a target is broken."""
+    validate_kernels.check(arguments)
+    if arguments.what == "kernels":
+        return validate_kernels.execute(arguments)
     if arguments.what == "microbench":
         return microbench.check(arguments)
     if arguments.what == "ablation":

@@ -113,6 +113,10 @@ class KernelBench:
             results.append(self._launch(op, kernel, profile, lanes))
         return tuple(results)
 
+    def quantize_site(self, op: Op) -> str | None:
+        """The site whose launches bring the activations of `op` into the format that its kernel reads."""
+        return self._lowering.rule(op)[1].quantize_site
+
     def _kernel(self, op: Op, start: Start) -> Kernel:
         l2, traffic = self._machine.l2, self._lowering.traffic(op)
         kernel = self._lowering.kernel(op)

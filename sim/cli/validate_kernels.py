@@ -1,0 +1,55 @@
+"""`sparksim validate kernels`: predicted kernels beside the measured ones of `aiconfigurator-core`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from sim.errors import InputError, Problem
+
+KERNELS_ONLY = ("chip", "op", "dtype", "sample", "seed")
+INFERENCE_ONLY = ("family", "rows", "markdown")
+DEFAULT_SAMPLE = 300
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that only `kernels` has."""
+    group = parser.add_argument_group("kernels")
+    group.add_argument("--chip", help="only this machine")
+    group.add_argument("--op", help="only this op")
+    group.add_argument("--dtype", help="only this format")
+    group.add_argument("--sample", type=int, help=f"rows of each table, drawn (default {DEFAULT_SAMPLE}; 0 = all)")
+    group.add_argument("--seed", type=int, help="of the draw (default 0)")
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Raise where a flag belongs to the other kind of validation.
+
+    Raises:
+        InputError: every such flag.
+    """
+    others = INFERENCE_ONLY if arguments.what == "kernels" else KERNELS_ONLY
+    message = f"validate {arguments.what} has no such flag"
+    wrong = [
+        Problem(message, code="usage", path=name) for name in others if getattr(arguments, name) not in (None, False)
+    ]
+    if wrong:
+        raise InputError(wrong)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """0, or 3 with --check when a target is broken."""
+    from sim.study.kernel_data import Wanted, read_rows  # noqa: PLC0415 - loaded only for this verb
+    from sim.study.validate_kernels import validate_kernels  # noqa: PLC0415
+
+    sample = DEFAULT_SAMPLE if arguments.sample is None else arguments.sample or None
+    filters = (arguments.chip, arguments.op, arguments.dtype, arguments.runtime)
+    everything = read_rows(Wanted(*filters))
+    rows = read_rows(Wanted(*filters, sample, arguments.seed or 0))
+    report = validate_kernels(rows, everything)
+    print(json.dumps(report.to_dict(), indent=2) if arguments.json else report.to_text())
+    broken = report.broken_targets()
+    for line in broken:
+        print(f"broken: {line}", file=sys.stderr)
+    return 3 if arguments.check and broken else 0

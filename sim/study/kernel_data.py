@@ -1,0 +1,185 @@
+"""Measured kernel latencies of `aiconfigurator-core`: which tables there are, and their rows as ops of ours.
+
+The package holds Parquet tables, one per system, op, runtime and version, made by the collectors of
+https://github.com/ai-dynamo/aiconfigurator. A latency is what one call of the op takes in a CUDA graph that runs it
+over and over: kernel boundaries are in it, and so is bringing activations into the GEMM's format. How many copies of
+the weights a collector takes turns with decides what L2 holds (`copies`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from math import ceil
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from sim.errors import InputError, MissingExtraError, Problem
+from sim.yamlfile import closest
+
+PACKAGE = "aiconfigurator_core"
+SYSTEMS = {
+    "rtx-pro-6000-server": "rtx_pro_6000_server",
+    "h100-sxm": "h100_sxm",
+    "h200-sxm": "h200_sxm",
+    "l40s": "l40s",
+    "b200": "b200_sxm",
+}
+"""Our machines, and what the package calls them."""
+RUNTIMES = {"vllm": "vllm", "sglang": "sglang", "tensorrt-llm": "trtllm"}
+"""Our runtimes, and what the package calls them."""
+DTYPES = {"bfloat16": "bf16", "fp8": "fp8", "fp8_block": "fp8_block", "nvfp4": "nvfp4"}
+"""The package's formats, and ours."""
+GEMM_BYTES = {"bf16": 2.0, "fp8": 1.0, "fp8_block": 1.0, "nvfp4": 0.5}
+"""Bytes per weight as the collectors count them (scales left out) when they choose how many copies to make."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One row: `op` with its sizes took `latency_s`. `copies`: sets of weights that the collector took turns with."""
+
+    chip: str
+    runtime: str
+    version: str
+    op: str
+    dtype: str
+    shape: tuple[tuple[str, int], ...]
+    latency_s: float
+    copies: int
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes by name."""
+        return dict(self.shape)
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether numbers of ours may rest on it: half of all (n, k), or (heads, head size), drawn by their CRC."""
+        sizes = self.sizes
+        first, second = ("n", "k") if self.op == "gemm" else ("heads", "head_dim")
+        return crc32(f"{sizes[first]},{sizes[second]}".encode()) % 2 == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows: None = all. `sample` of each table, drawn with `seed`."""
+
+    chip: str | None = None
+    op: str | None = None
+    dtype: str | None = None
+    runtime: str | None = None
+    sample: int | None = None
+    seed: int = 0
+
+
+def data_folder() -> Path:
+    """Where the package keeps its tables.
+
+    Raises:
+        MissingExtraError: the package, or the reader of its tables, is not installed.
+    """
+    missing = [name for name in (PACKAGE, "pyarrow") if find_spec(name) is None]
+    if missing:
+        message = f"{' and '.join(missing)} is not installed"
+        raise MissingExtraError(Problem(message, code="missing_extra", hint="pip install 'sparksim[validate]'"))
+    (folder,) = find_spec(PACKAGE).submodule_search_locations  # type: ignore[union-attr, misc]
+    return Path(folder) / "systems" / "data"
+
+
+def read_rows(wanted: Wanted, folder: Path | None = None) -> list[Measured]:
+    """The rows that are wanted, in a fixed order. `folder`: the tables (default: the installed package's).
+
+    Raises:
+        MissingExtraError: see `data_folder`.
+        InputError: a chip, runtime, op or format that there is not, or no rows.
+    """
+    root = data_folder() if folder is None else folder
+    _check(wanted)
+    rows: list[Measured] = []
+    for chip, runtime, op in _tables(wanted):
+        for path in sorted((root / SYSTEMS[chip]).glob(READERS[op].pattern.format(RUNTIMES[runtime]))):
+            found = [row for row in _rows(path, chip, runtime, op) if wanted.dtype in (None, row.dtype)]
+            rows += _drawn(found, wanted)
+    if not rows:
+        raise InputError(Problem("the package has no such rows", code="no_rows", hint="leave out a filter"))
+    return rows
+
+
+def _check(wanted: Wanted) -> None:
+    problems = []
+    for name, value, known in (
+        ("chip", wanted.chip, SYSTEMS),
+        ("runtime", wanted.runtime, RUNTIMES),
+        ("op", wanted.op, READERS),
+        ("dtype", wanted.dtype, dict.fromkeys(DTYPES.values())),
+    ):
+        if value is not None and value not in known:
+            guess = closest(value, list(known))
+            hint = f"did you mean {guess!r}?" if guess else f"there are: {', '.join(known)}"
+            problems.append(Problem(f"unknown {name} {value[:40]!r}", code="bad_argument", path=name, hint=hint))
+    if wanted.sample is not None and wanted.sample < 1:
+        problems.append(Problem(f"must be 1 or more, not {wanted.sample}", code="bad_argument", path="sample"))
+    if problems:
+        raise InputError(problems)
+
+
+def _tables(wanted: Wanted) -> Iterator[tuple[str, str, str]]:
+    for chip in SYSTEMS if wanted.chip is None else (wanted.chip,):
+        for runtime in RUNTIMES if wanted.runtime is None else (wanted.runtime,):
+            for op in READERS if wanted.op is None else (wanted.op,):
+                yield chip, runtime, op
+
+
+def _drawn(rows: list[Measured], wanted: Wanted) -> list[Measured]:
+    if wanted.sample is None or wanted.sample >= len(rows):
+        return rows
+    return random.Random(wanted.seed).sample(rows, wanted.sample)
+
+
+def _rows(path: Path, chip: str, runtime: str, op: str) -> Iterator[Measured]:
+    table = import_module("pyarrow.parquet").read_table(path).to_pydict()
+    reader = READERS[op]
+    missing = [name for name in reader.columns if name not in table]
+    if missing:
+        message = f"has no column {', '.join(missing)}"
+        raise InputError(Problem(message, code="bad_table", file=str(path), hint="another version of the package?"))
+    version = path.parent.name
+    for values in zip(*(table[name] for name in reader.columns), strict=True):
+        dtype, shape, latency_ms = reader.read(values)
+        if dtype in DTYPES and latency_ms > 0.0:
+            copies = reader.copies(runtime, DTYPES[dtype], dict(shape))
+            yield Measured(chip, runtime, version, op, DTYPES[dtype], shape, latency_ms / 1e3, copies)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A table's files, its columns, and what a row means: format, sizes, milliseconds; copies of what it streams."""
+
+    pattern: str
+    columns: Sequence[str]
+    read: Callable[[Sequence[Any]], tuple[str, tuple[tuple[str, int], ...], float]]
+    copies: Callable[[str, str, dict[str, int]], int]
+
+
+def _gemm(values: Sequence[Any]) -> tuple[str, tuple[tuple[str, int], ...], float]:
+    dtype, m, n, k, latency = values
+    return str(dtype), (("m", int(m)), ("n", int(n)), ("k", int(k))), float(latency)
+
+
+def gemm_copies(runtime: str, dtype: str, sizes: dict[str, int]) -> int:
+    """Layers that a collector runs in turn: `outside_loop_count` of collector/{vllm,sglang,trtllm}/collect_gemm.py."""
+    if runtime == "tensorrt-llm":
+        return max(1, min(5, ceil(TRTLLM_L2_BYTES / int(sizes["n"] * sizes["k"] * GEMM_BYTES[dtype]))))
+    return 1 if runtime == "vllm" and dtype in ("fp8_block", "nvfp4") else 6
+
+
+TRTLLM_L2_BYTES = 128 * 2**20
+"""L2 of the chip that the collector asks CUDA for; RTX PRO 6000's."""
+
+
+READERS = {"gemm": Reader("gemm/{}/*/gemm_perf.parquet", ("gemm_dtype", "m", "n", "k", "latency"), _gemm, gemm_copies)}
+"""Ops that are read, and how."""
