@@ -9,7 +9,7 @@ from sim.component.grid import PHASES, SmClass, deal, drift, occupancy, tiles_of
 from sim.component.panel_cache import PanelCache
 from sim.component.profile import CUDA_UNITS, Device, Profile
 from sim.component.sm import Cycles, Parts, Slot, Sm, Watcher
-from sim.component.transfer import READS, Hop, Part, Requester, across
+from sim.component.transfer import READS, Fetch, Hop, Part, Requester, across
 from sim.cost.program import Kernel
 from sim.engine import Behaviour, Engine, FairServer
 
@@ -34,6 +34,8 @@ class KernelRun:
         self.miss_latency_ps = self.hit_latency_ps + sum(hop.latency_ps for hop in device.memory_path)
         self.cycles = _cycles(kernel, device)
         self.slots_per_sm = occupancy(kernel, device.limits)
+        self._write_back = Requester(engine)
+        self._written: Fetch | None = None
         self._cache = PanelCache(device.l2_capacity_bytes, device.l2_ways)
         self._mean_wave: tuple[tuple[float, ...], float] | None = None
         self._waves: dict[int, tuple[tuple[float, ...], float]] = {}
@@ -122,10 +124,16 @@ class KernelRun:
         return total
 
     def store_parts(self, weight: int, steps: int) -> Parts:
-        """What the epilogue of a CTA that did `steps` K-steps of a tile writes to L2, for `weight` CTAs."""
+        """What the epilogue of a CTA that did `steps` K-steps of a tile writes to L2, for `weight` CTAs.
+
+        What of it does not stay in L2 goes on to memory; nobody waits for that before the kernel's end.
+        """
         kernel = self.kernel
         share = steps / kernel.n_steps if kernel.schedule == "persistent" else 1.0
         n_bytes = kernel.store_bytes * weight * share
+        if kernel.write_back_bytes:
+            n_back = kernel.write_back_bytes / kernel.tiles * weight * share
+            self._written = self._write_back.fetch(across(self.device.memory_path, n_back, "write"), 1, 0)
         return [Part(self.device.l2, n_bytes, "write")] if n_bytes else []
 
     def take_walk(self, slot: Slot) -> int:
@@ -150,6 +158,9 @@ class KernelRun:
         if kernel.flush_bytes:
             processes.append(engine.spawn(self._flush(), f"{kernel.name} write-back"))
         engine.run(engine.all_of(processes))
+        if self._written is not None and self._written.arrived_at < 0:
+            self._written.waiter = engine.event()
+            engine.run(self._written.waiter)
         duration = engine.now
         return _account(self, duration)
 
@@ -167,8 +178,9 @@ def _cycles(kernel: Kernel, device: Device) -> Cycles:
     work = tuple(
         (w.unit, round(w.flops / (device.flop_per_clock[w.unit] * w.efficiency) * ps_per_cycle)) for w in kernel.work
     )
-    prologue, step = (round(cycles * ps_per_cycle) for cycles in (kernel.prologue_cycles, kernel.step_cycles))
-    return Cycles(prologue, step, work)
+    fixed = (kernel.prologue_cycles, kernel.step_cycles, kernel.epilogue_cycles)
+    prologue, step, epilogue = (round(cycles * ps_per_cycle) for cycles in fixed)
+    return Cycles(prologue, step, work, epilogue)
 
 
 def _fitted(causes: dict[str, int], duration: int) -> dict[str, int]:

@@ -39,6 +39,7 @@ class Cycles:
     prologue_ps: int
     step_ps: int
     work: tuple[tuple[str, int], ...]
+    epilogue_ps: int = 0
 
 
 @dataclass(slots=True)
@@ -191,6 +192,9 @@ class Sm:
                 self._issue(slot, requester, parts, run)
             run.fold.step_done(slot)
         slot.is_streaming = False
+        if cycles.epilogue_ps:
+            yield engine.timeout(cycles.epilogue_ps)
+            slot.charge("dependency", cycles.epilogue_ps)
         yield from self._store(slot, requester)
         slot.done_visits += ctas
         slot.visited_at = engine.clock

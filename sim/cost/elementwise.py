@@ -30,14 +30,20 @@ def streaming_kernel(op: Elementwise, name: str, bits: float, *, inputs_resident
         work=(Work("fp32", op.elements * op.flops_per_element / tiles),),
         stages=1,
         store_bytes=write / tiles,
-        threads=THREADS,
+        threads=op.threads,
         registers=32,
         prologue_cycles=PROLOGUE_CYCLES,
-        step_cycles=NORM_SYNC_CYCLES if op.rows else 0,
+        step_cycles=_row_cycles(op),
         tile=(op.elements,),
         mma="fp32",
         flops=op.elements * op.flops_per_element,
     )
+
+
+def _row_cycles(op: Elementwise) -> int:
+    if not op.rows:
+        return 0
+    return NORM_SYNC_CYCLES if op.row_cycles is None else op.row_cycles
 
 
 def custom_kernel(op: Custom, name: str, *, inputs_resident: bool) -> Kernel:

@@ -43,15 +43,25 @@ def tile_rows(rule: KernelRule, m: int) -> int:
 
 
 def gemm_kernel(
-    op: Gemm, name: str, rule: KernelRule, formats: Formats, slots: int, *, inputs_resident: bool
+    op: Gemm,
+    name: str,
+    rule: KernelRule,
+    formats: Formats,
+    slots: int,
+    *,
+    inputs_resident: bool,
+    split: int | None = None,
 ) -> Kernel:
-    """The kernel of a dense GEMM; `slots` = CTAs that the GPU holds at once (for the choice of K-splits)."""
+    """The kernel of a dense GEMM; `slots` = CTAs that the GPU holds at once (for the choice of K-splits).
+
+    `split`: K-splits, where they are chosen already.
+    """
     rows = tile_rows(rule, op.m)
     n, k = _stored(op.n, rule.pad_n), _stored(op.k, rule.pad_k)
     n_m, n_n = ceil(op.m / rows), ceil(n / rule.tile_n)
     depth = min(rule.tile_k, k)
     steps = ceil(k / depth)
-    split = _splits(rule, n_m * n_n, steps, slots)
+    split = min(split, steps) if split else _splits(rule, n_m * n_n, steps, slots)
     per_split = ceil(steps / split)
     weight_bytes = n * k * formats.weights.bits_per_weight / 8
     input_bytes = op.m * op.k * formats.inputs.bits_per_weight / 8
@@ -60,10 +70,14 @@ def gemm_kernel(
         Operand("inputs", input_bytes / (n_m * visits), "m", inputs_resident),
         Operand("weights", weight_bytes / (n_n * visits), "n", access=rule.access),
     )
+    if rule.out_of_range_cost and n_m * rows > op.m:
+        beyond = (rows - op.m / n_m) * depth * formats.inputs.bits_per_weight / 8
+        operands = (*operands, Operand("out_of_range", beyond * rule.out_of_range_cost, "", resident_share=1.0))
     stored = op.m * (op.n / 2 if op.is_gated else op.n) * formats.outputs.bits_per_weight / 8
     if split > 1:
         stored = split * op.m * op.n * 4.0
-    grid = Grid(n_m, n_n, split, rule.swizzle if rule.swizzle > 1 else 0, rule.order)
+    order = rule.order if rule.order != "short" else "bnm" if n_n > n_m else "bmn"
+    grid = Grid(n_m, n_n, split, rule.swizzle if rule.swizzle > 1 else 0, order)
     return _kernel(
         name,
         rule,
@@ -193,6 +207,7 @@ def _kernel(
         registers=rule.registers,
         prologue_cycles=rule.prologue_cycles,
         step_cycles=rule.step_cycles,
+        epilogue_cycles=rule.epilogue_cycles + (rule.split_cycles * grid.splits if grid.splits > 1 else 0),
         tile=tile,
         split_k=grid.splits,
         mma=rule.unit,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from sim.cost.attention import decode_kernel, kv_bytes, prefill_kernel
@@ -32,8 +32,16 @@ class Traffic:
 class Lowering:
     """Lowers ops with one runtime's kernels; `slots_of` gives the CTAs that the GPU holds at once of a kernel."""
 
-    def __init__(self, runtime: RuntimeSpec, formats: Mapping[str, Format], sms: int) -> None:
-        self.runtime = runtime
+    def __init__(
+        self,
+        runtime: RuntimeSpec,
+        formats: Mapping[str, Format],
+        sms: int,
+        estimate: Callable[[Kernel], float] | None = None,
+    ) -> None:
+        self.runtime = runtime.on(sms)
+        self._estimate = estimate
+        self._variants: dict[str, list[tuple[KernelRule, int | None]]] = {}
         self.formats = formats
         self._bytes_per_element = {name: fmt.bits_per_weight / 8 for name, fmt in formats.items()}
         self.sms = sms
@@ -71,7 +79,7 @@ class Lowering:
             return custom_kernel(op, op.site or op.kind, inputs_resident=inputs_resident)
         name, rule = self.rule(op)
         if isinstance(op, Gemm):
-            return gemm_kernel(op, name, rule, self._formats(op, rule), self.sms, inputs_resident=inputs_resident)
+            return self._gemm(op, name, rule, inputs_resident=inputs_resident)
         if isinstance(op, GroupedGemm):
             return grouped_kernel(op, name, rule, self._formats(op, rule), self.sms, inputs_resident=inputs_resident)
         if not isinstance(op, Attention):
@@ -80,6 +88,20 @@ class Lowering:
         if op.query == 1:
             return decode_kernel(op, name, rule, kv, act, self.sms, inputs_resident=inputs_resident)
         return prefill_kernel(op, name, rule, kv, act, self.sms, inputs_resident=inputs_resident)
+
+    def _gemm(self, op: Gemm, name: str, rule: KernelRule, *, inputs_resident: bool) -> Kernel:
+        """The rule's kernel; of several variants the one that the estimate finds fastest, the first of equals."""
+        if name not in self._variants:
+            self._variants[name] = expanded(rule)
+        found = self._formats(op, rule)
+        kernels = [
+            gemm_kernel(op, name, one, found, self.sms, inputs_resident=inputs_resident, split=split)
+            for one, split in self._variants[name]
+            if split in (None, 1) or (op.k >= rule.split_from_k and op.k >= rule.split_k_per_n * op.n)
+        ]
+        if len(kernels) == 1 or self._estimate is None:
+            return kernels[0]
+        return min(kernels, key=self._estimate)
 
     def traffic(self, op: Op) -> Traffic:
         """Bytes by role, for what stays in L2 from op to op."""
@@ -115,6 +137,25 @@ class Lowering:
 
     def _formats(self, op: Gemm | GroupedGemm, rule: KernelRule) -> Formats:
         return Formats(self._format(op.dtype), self._format(rule.activation or op.inputs), self._format(op.outputs))
+
+
+def expanded(rule: KernelRule) -> list[tuple[KernelRule, int | None]]:
+    """A rule with one tile each for every variant and K-split that the library tries; the rule itself without any."""
+    if not rule.variants:
+        return [(rule, None)]
+    found: list[tuple[KernelRule, int | None]] = []
+    for one in rule.variants:
+        given = {
+            "tile_k": one.k,
+            "stages": one.stages,
+            "ctas_per_sm": one.ctas_per_sm,
+            "threads": one.threads,
+            "step_cycles": one.step_cycles,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
+        plain = rule.model_copy(update={"variants": (), "tile_m": (one.m,), "tile_n": one.n, **changes})
+        found += [(plain, split) for split in one.splits]
+    return found
 
 
 def _sizes(op: Op) -> dict[str, int]:

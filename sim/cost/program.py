@@ -96,7 +96,8 @@ class Kernel:
     share of all K-steps: stream-k). `stages`: K-steps whose fetches may be outstanding. `kinds`: (tiles, n_steps) runs
     where tiles differ (causal attention), else empty. `loads`: persistent CTAs in groups by their work, most first:
     (how many, work relative to the mean of all); empty where all have the same. `store_bytes`: written per tile.
-    `flush_bytes`: dirty bytes that this kernel pushes out of L2 to memory. `flops`: useful FLOPs (padding excluded).
+    `flush_bytes`: dirty bytes of others that this kernel pushes out of L2 to memory. `write_back_bytes`: what of its
+    own output does not stay in L2. `flops`: useful FLOPs (padding excluded).
     """
 
     name: str
@@ -113,11 +114,13 @@ class Kernel:
     loads: Loads = ()
     store_bytes: float = 0.0
     flush_bytes: float = 0.0
+    write_back_bytes: float = 0.0
     threads: int = 256
     shared_bytes: int = 0
     registers: int = 64
     prologue_cycles: int = 500
     step_cycles: int = 0
+    epilogue_cycles: int = 0
     tile: tuple[int, ...] = ()
     split_k: int = 1
     mma: str = ""

@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from sim.component.panel_cache import survival
 from sim.errors import InputError
 from sim.paths import available, find
 from sim.study.kernel_data import Measured
@@ -117,7 +116,7 @@ class KernelValidator:
         activations = 2.0 * sizes["m"] * (sizes["k"] + sizes["n"])
         streams = 1.0 if weights * row.copies + activations <= capacity else 0.0
         passed = activations + weights
-        return Start(1.0 if passed <= capacity else survival(self._machine.l2.ways, passed / capacity), streams, 0.0)
+        return Start(float(passed <= capacity), streams)
 
 
 def ceilings(rows: Iterable[Measured]) -> dict[str, float]:

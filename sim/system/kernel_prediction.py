@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sim.component import Component
+from sim.component.estimate import estimator
 from sim.component.kernel_run import KernelRun
 from sim.component.panel_cache import survival
 from sim.component.profile import Profile
@@ -19,14 +20,14 @@ from sim.result.kernel_result import KernelResult, Lane, LaunchResult
 from sim.system.arguments import Changes
 from sim.system.kernel_shapes import launches_of
 from sim.system.machine import Machine
-from sim.system.prediction import launch_costs
+from sim.system.prediction import launch_costs, runnable
 from sim.system.profiles import ProfileStore
 from sim.workload.op import Op
 from sim.workload.quant import formats
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import LoadedRuntime, load_runtime
 
-SMALLEST_FLUSH_BYTES = 4096
+SMALLEST_WRITE_BACK_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class KernelBench:
         self, machine: Machine, runtime: RuntimeSpec, *, is_full: bool = False, has_lanes: bool = False
     ) -> None:
         self._machine = machine
-        self._lowering = Lowering(runtime, formats(), machine.gpu.sms)
+        self._lowering = Lowering(runtime, formats(), machine.gpu.sms, estimator(machine.device(Engine())))
         self._store = ProfileStore(machine.device, machine.device_key(), None, is_full=is_full)
         self._boundary_ps = launch_costs(machine, runtime, "prefill", 1).boundary_ps
         self._is_full = is_full
@@ -123,12 +124,12 @@ class KernelBench:
         here = start.activations
         if here is None:
             here = survival(l2.ways, traffic.input_bytes / l2.capacity)
-        shares = {"inputs": 0.0 if traffic.input_bytes == 0.0 else here}
+        shares = {"inputs": 0.0 if traffic.input_bytes == 0.0 else here, "out_of_range": 1.0}
         operands = tuple(
             replace(operand, resident_share=shares.get(operand.name, start.streams)) for operand in kernel.operands
         )
-        flushed = _flushed(kernel, traffic, start, float(l2.capacity), l2.ways)
-        return replace(kernel, operands=operands, flush_bytes=flushed)
+        n_bytes = _write_back(kernel, traffic, start, float(l2.capacity), l2.ways)
+        return runnable(self._machine, replace(kernel, operands=operands, write_back_bytes=n_bytes))
 
     def _simulate(self, kernel: Kernel) -> tuple[Profile, tuple[Lane, ...]]:
         if not self._has_lanes:
@@ -170,8 +171,8 @@ class KernelBench:
         )
 
 
-def _flushed(kernel: Kernel, traffic: Traffic, start: Start, capacity: float, ways: int) -> float:
+def _write_back(kernel: Kernel, traffic: Traffic, start: Start, capacity: float, ways: int) -> float:
     """Dirty bytes that go to memory while the kernel runs: its output, where what passes through L2 pushes it out."""
     passing = kernel.written_bytes + traffic.stream_bytes * (1.0 - start.streams) + start.other_bytes
-    flushed = kernel.written_bytes * (1.0 - survival(ways, passing / capacity))
-    return flushed if flushed >= SMALLEST_FLUSH_BYTES else 0.0
+    n_bytes = kernel.written_bytes * (1.0 - survival(ways, passing / capacity))
+    return n_bytes if n_bytes >= SMALLEST_WRITE_BACK_BYTES else 0.0

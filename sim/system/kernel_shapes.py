@@ -250,6 +250,8 @@ def site_launches(runtime: RuntimeSpec, site: str, elements: int, tokens: int) -
             write_bytes=round(covered * launch.write),
             flops_per_element=launch.flops,
             rows=tokens if launch.is_row else 0,
+            threads=launch.threads,
+            row_cycles=launch.row_cycles,
             is_cold=launch.is_cold,
             dtype=runtime.activation_dtype,
         )

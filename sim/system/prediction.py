@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sim.component import Component
+from sim.component.estimate import estimator
 from sim.component.profile import Profile
 from sim.cost.kernel import Lowering
 from sim.cost.program import Kernel
+from sim.engine import Engine
 from sim.errors import InputError, Problem, WorkloadError, gather
 from sim.hwspec import HardwareSpec
 from sim.result.identity import Identity
@@ -146,12 +148,12 @@ def execute(
     progress: Progress | None = None,
 ) -> Trace:
     """Replay every knot step; laws are checked before anything is summed up."""
-    lowering = Lowering(runtime, formats(), machine.gpu.sms)
+    lowering = Lowering(runtime, formats(), machine.gpu.sms, estimator(machine.device(Engine())))
     store = _store(machine, cache, is_full=is_full)
     watched = _Watched(store, progress, sum(len(phase.steps) for phase in workload.phases))
     runner = StepRunner(
         lowering,
-        lambda kernel: watched.profile(_runnable(machine, kernel)),
+        lambda kernel: watched.profile(runnable(machine, kernel)),
         lambda phase, tokens: launch_costs(machine, runtime, phase, tokens),
         machine,
     )
@@ -239,7 +241,7 @@ def launch_costs(machine: Machine, runtime: RuntimeSpec, phase: str, tokens: int
     )
 
 
-def _runnable(machine: Machine, kernel: Kernel) -> Kernel:
+def runnable(machine: Machine, kernel: Kernel) -> Kernel:
     """`kernel`, if the GPU has the units that it works on."""
     units = machine.gpu.flop_per_clock_per_sm
     for work in kernel.work:

@@ -151,6 +151,8 @@ class LayerBuilder:
                 write_bytes=round(covered * launch.write),
                 flops_per_element=launch.flops,
                 rows=(rows or self._tokens) if launch.is_row else 0,
+                threads=launch.threads,
+                row_cycles=launch.row_cycles,
                 is_cold=launch.is_cold,
                 dtype=self._runtime.activation_dtype,
             )

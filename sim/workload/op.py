@@ -74,7 +74,8 @@ class Elementwise(Op):
     """A streaming kernel over `elements`: `reads` arrays in, `writes` arrays out, each element `dtype` wide.
 
     `read_bytes`/`write_bytes` say the exact traffic instead (mixed widths). `flops_per_element` on CUDA cores.
-    `rows`: independent rows that are reduced (norms, softmax); 0 where there is no reduction.
+    `rows`: independent rows that are reduced (norms, softmax); 0 where there is no reduction. `threads` of a CTA;
+    `row_cycles`: what a row's CTA waits besides its bytes and FLOPs (None: two reductions).
     """
 
     kind: ClassVar[str] = "elementwise"
@@ -86,6 +87,8 @@ class Elementwise(Op):
     write_bytes: int | None = None
     flops_per_element: float = 1.0
     rows: int = 0
+    threads: int = 512
+    row_cycles: int | None = None
     is_cold: bool = False
     """True where the read does not come from a previous op but from memory (embedding rows, a KV cache)."""
 

@@ -22,7 +22,18 @@ FIELD_ALIASES: Mapping[str, Mapping[str, str]] = {
 UNITS = {"size_bytes": "B", "duration_s": "s", "read_bytes": "B", "write_bytes": "B", "flops": "FLOP"}
 FORMATS = frozenset({"dtype", "kv_dtype", "inputs", "outputs"})
 MAY_BE_ZERO = frozenset(
-    {"flops", "read_bytes", "write_bytes", "duration_s", "skew", "reads", "writes", "flops_per_element", "rows"}
+    {
+        "flops",
+        "read_bytes",
+        "write_bytes",
+        "duration_s",
+        "skew",
+        "reads",
+        "writes",
+        "flops_per_element",
+        "rows",
+        "row_cycles",
+    }
 )
 LIMITS: Mapping[str, float] = {
     "m": 2**24,
@@ -41,6 +52,8 @@ LIMITS: Mapping[str, float] = {
     "window": 2**31,
     "elements": 2**40,
     "rows": 2**26,
+    "threads": 1024,
+    "row_cycles": 2**20,
     "reads": 10**4,
     "writes": 10**4,
     "flops_per_element": 10**9,
@@ -84,6 +97,8 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "write_bytes": ("B", "bytes written (element-wise: instead of writes)"),
     "flops_per_element": ("FLOP", "work on CUDA cores per element"),
     "rows": ("rows", "independent rows that are reduced (norm, softmax); 0 = no reduction"),
+    "threads": ("threads", "of a CTA"),
+    "row_cycles": ("cycles", "rows: what a row's CTA waits besides its bytes and FLOPs; null = two reductions"),
     "is_cold": ("", "reads from memory, not what the op before wrote"),
     "size_bytes": ("B", "bytes moved"),
     "source": ("", "component that they come from: cpu, gpu, nvme, nic, ..."),

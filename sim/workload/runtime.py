@@ -65,6 +65,19 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Variant(_Frozen):
+    """One tile that a library has compiled for a kernel; what it leaves out is as the rule says."""
+
+    m: Tile = Field(description="rows of a tile")
+    n: Tile = Field(description="columns of a tile")
+    k: Tile | None = Field(None, description="depth of a K-step")
+    stages: Whole | None = Field(None, gt=0, description="K-steps whose fetches may be outstanding")
+    ctas_per_sm: Whole | None = Field(None, gt=0, description="CTAs that an SM holds at once")
+    threads: Whole | None = Field(None, gt=0, le=1024, description="threads of a CTA")
+    step_cycles: Whole | None = Field(None, ge=0, description="as of the rule")
+    splits: tuple[Tile, ...] = Field((1,), description="K-splits that the library tries with this tile")
+
+
 class KernelRule(_Frozen):
     """When a kernel is chosen, and what its CTAs look like. Sizes in elements, bytes or SM cycles."""
 
@@ -79,9 +92,13 @@ class KernelRule(_Frozen):
     gqa: Range = Field(ANY, description="attention: query heads per KV head")
     n: Range = Field(ANY, description="columns of the weights")
     k: Range = Field(ANY, description="depth of the GEMM")
+    sms: Range = Field(ANY, description="only on GPUs with so many SMs: a library's tables differ by chip")
     sites: tuple[str, ...] = Field((), description="only at these places of the model; empty = any")
     unit: str = Field(description="matrix or CUDA-core rate it uses: a key of the GPU's flop_per_clock_per_sm")
     efficiency: Number = Field(1.0, gt=0, le=1, description="share of the unit's issue slots the inner loop fills")
+    variants: tuple[Variant, ...] = Field(
+        (), description="dense GEMM: tiles that the library chooses from by its estimate of the time; empty = tile_m"
+    )
     tile_m: tuple[Tile, ...] = Field(
         (128,), min_length=1, max_length=64, description="choices of rows per tile: the fewest tiles, then the smallest"
     )
@@ -103,8 +120,10 @@ class KernelRule(_Frozen):
     swizzle: Whole = Field(
         1, gt=0, le=65536, description="rows of tiles that are walked together; 1 = columns outermost"
     )
-    order: Literal["bnm", "bmn", "nbm"] = Field(
-        "bnm", description="how tiles are walked, slowest first: b batches (experts), m rows, n columns of the output"
+    order: Literal["bnm", "bmn", "nbm", "short"] = Field(
+        "bnm",
+        description="how tiles are walked, slowest first: b batches (experts), m rows, n columns of the "
+        "output; short: dense GEMM, the dimension with fewer tiles fastest (CUTLASS's heuristic raster",
     )
     threads: Whole = Field(256, gt=0, le=1024)
     registers: Whole = Field(128, gt=0, le=255, description="32-bit registers per thread")
@@ -113,6 +132,15 @@ class KernelRule(_Frozen):
     step_cycles: Whole = Field(
         0, ge=0, le=10**9, description="barrier and address work per K-step that overlaps nothing of the CTA"
     )
+    epilogue_cycles: Whole = Field(
+        0, ge=0, description="last product to the CTA's end: sums through shared memory, conversion, stores issued"
+    )
+    out_of_range_cost: Number = Field(
+        0.0, ge=0, description="dense GEMM: bytes of L2 traffic for each byte of a tile that lies beyond the last row"
+    )
+    split_from_k: Whole = Field(1, gt=0, description="variants: least depth at which K-splits are tried")
+    split_k_per_n: Number = Field(0.0, ge=0, description="variants: K-splits are tried from so much depth per column")
+    split_cycles: Whole = Field(0, ge=0, description="K-splits: what each part adds to the epilogue of its tile")
     pad_n: Whole = Field(1, gt=0, le=65536, description="the weights' columns are stored padded to a multiple of this")
     pad_k: Whole = Field(1, gt=0, le=65536, description="the weights' depth is stored padded to a multiple of this")
     is_padded: Annotated[bool, Strict()] = Field(
@@ -137,6 +165,8 @@ class Launch(_Frozen):
     write: Number = Field(0.0, ge=0, description="bytes written per element")
     flops: Number = Field(1.0, ge=0, description="CUDA-core FLOPs per element")
     share: Number = Field(1.0, gt=0, description="part of the site's elements that this launch covers")
+    threads: Whole = Field(512, gt=0, le=1024, description="threads of a CTA")
+    row_cycles: Whole | None = Field(None, ge=0, description="rows: what a CTA waits besides; null: two reductions")
     is_row: Annotated[bool, Strict()] = Field(False, description="reduces rows (norm, softmax): a CTA per row")
     is_cold: Annotated[bool, Strict()] = Field(False, description="reads from memory, not what the previous op wrote")
 
@@ -204,6 +234,11 @@ class RuntimeSpec(_Frozen):
     sites: dict[str, Site]
     kernels: dict[str, KernelRule]
     memory: MemoryRules
+
+    def on(self, sms: int) -> RuntimeSpec:
+        """The same with only those kernels that are used on a GPU of `sms` SMs."""
+        fitting = {name: rule for name, rule in self.kernels.items() if rule.sms[0] <= sms <= rule.sms[1]}
+        return self if len(fitting) == len(self.kernels) else self.model_copy(update={"kernels": fitting})
 
     def launches(self, site: str, tokens: int) -> tuple[Launch, ...]:
         """The element-wise launches of `site` in a step of `tokens` tokens."""
