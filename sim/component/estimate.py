@@ -11,7 +11,7 @@ from sim.cost.program import Kernel
 
 
 def estimator(device: Device) -> Callable[[Kernel], float]:
-    """An estimate in seconds for kernels on `device`: waves x (K-steps x what binds a step, and the CTA's own latencies).
+    """An estimate in seconds for kernels on `device`: waves x (K-steps x what binds a step, and a CTA's latencies).
 
     A step of all resident CTAs takes the tensor and CUDA cores' time, L2's time for its tiles, and never less than a
     fetch over the stages that hide it. The last wave counts as much as it fills the SMs.

@@ -88,8 +88,8 @@ class KernelValidator:
     def compare(self, row: Measured) -> Compared:
         """The row's op as the collector runs it: bringing activations into the GEMM's format, then the GEMM."""
         ops = launches_of(row.op, self._runtime, row.dtype, row.sizes)
-        start = self._start(row)
         before = self._quantize(row, ops)
+        start = self._start(row, is_quantized=bool(before))
         launches = self._bench.run(before, Start(activations=start.activations)) if before else ()
         launches += self._bench.run(ops, Start(None if before else start.activations, start.streams, start.other_bytes))
         total = sum(launch.duration_ps + launch.boundary_ps for launch in launches) / 1e12
@@ -106,7 +106,7 @@ class KernelValidator:
         site = self._bench.quantize_site(gemm)
         return site_launches(self._runtime, site, gemm.m * gemm.k, gemm.m) if site else []
 
-    def _start(self, row: Measured) -> Start:
+    def _start(self, row: Measured, *, is_quantized: bool) -> Start:
         """What L2 holds of weights and activations when the collector comes round again.
 
         Whole tensors lie evenly over the sets, so that what fits all stays and what does not is all gone (LRU).
@@ -114,6 +114,8 @@ class KernelValidator:
         sizes, capacity = row.sizes, float(self._machine.l2.capacity)
         weights = sizes["n"] * sizes["k"] * formats()[row.dtype].bits_per_weight / 8
         activations = 2.0 * sizes["m"] * (sizes["k"] + sizes["n"])
+        if is_quantized:
+            activations += sizes["m"] * sizes["k"] * formats()[row.dtype].bits_per_weight / 8
         streams = 1.0 if weights * row.copies + activations <= capacity else 0.0
         passed = activations + weights
         return Start(float(passed <= capacity), streams)
