@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from sim.component.sm import Moment, Slot, Sm
-from sim.component.transfer import ACCESSES, READS, Hop
+from sim.component.transfer import ACCESSES, FILL, READS, Hop
 from sim.cost.program import Kernel
 from sim.engine import Engine, FairServer
 
@@ -207,7 +207,7 @@ class _Mark:
         for access, n_bytes in (asked or {}).items():
             counted = windows * (self.moved[0][access] - before.moved[0][access])
             scale[access] = n_bytes / counted if counted else 1.0
-        scale |= dict.fromkeys(READS, scale["read"])
+        scale |= dict.fromkeys((*READS, FILL), scale["read"])
         pace = scale["read"] if (asked or {}).get("read") else scale["write"]
         pace = max(pace, pace * self.backlog(run, before))
         run.engine.warp(round(windows * (self.clock - before.clock) * pace))

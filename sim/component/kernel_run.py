@@ -9,7 +9,7 @@ from sim.component.grid import PHASES, SmClass, deal, drift, occupancy, tiles_of
 from sim.component.panel_cache import PanelCache
 from sim.component.profile import CUDA_UNITS, Device, Profile
 from sim.component.sm import Cycles, Parts, Slot, Sm, Watcher
-from sim.component.transfer import READS, Fetch, Hop, Part, Requester, across
+from sim.component.transfer import FILL, READS, Fetch, Hop, Part, Requester, across
 from sim.cost.program import Kernel
 from sim.engine import Behaviour, Engine, FairServer
 
@@ -78,7 +78,8 @@ class KernelRun:
         from_l2 = self.kernel.step_bytes * weight
         memory_s = sum(part.n_bytes / part.hop.rates[part.access] for part in parts if not part.is_hidden)
         is_hidden = bool(parts) and from_l2 / device.l2.rates["read"] < memory_s
-        return [Part(device.l2, from_l2, "read", is_hidden), *parts]
+        fills = [Part(device.l2, self.kernel.fill_bytes * weight, FILL)] if self.kernel.fill_bytes else []
+        return [Part(device.l2, from_l2, "read", is_hidden), *parts, *fills]
 
     def _wave(self, k: int, steps: int) -> tuple[tuple[float, ...], float]:
         """Bytes that the k-th visits of all SMs miss per K-step, by operand, and how many SMs make that visit.

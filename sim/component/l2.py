@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from sim.component.component import Component
-from sim.component.transfer import READS, Hop
+from sim.component.transfer import FILL, READS, Hop
 from sim.engine import Engine
 from sim.hwspec import Bytes, ComponentSpec, Count, Derived, Hertz, Number, Seconds
 from sim.units import ps_from_seconds
@@ -30,6 +30,9 @@ class L2Spec(ComponentSpec):
     hit_latency: Seconds = Field(description="dependent load that hits, seen by the SM, unloaded")
     bytes_per_clock: Number = Field(description="bytes read per L2 clock, all SMs together")
     write_bytes_per_clock: Number = Field(description="bytes written per L2 clock, all SMs together")
+    fill_bytes_per_clock: Number | None = Field(
+        default=None, description="bytes per L2 clock of fetches beyond a matrix, all SMs together; null = as reads"
+    )
 
     @property
     def bandwidth(self) -> float:
@@ -53,4 +56,5 @@ class L2(Component):
         """Reads and writes have data paths of their own."""
         spec = self._spec
         rates = dict.fromkeys(READS, spec.bandwidth) | {"write": spec.write_bandwidth}
+        rates[FILL] = (spec.fill_bytes_per_clock or spec.bytes_per_clock) * spec.clock
         return Hop(engine, self.name, "l2", rates, ps_from_seconds(spec.hit_latency), is_shared=False)

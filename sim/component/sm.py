@@ -212,7 +212,7 @@ class Sm:
         slot.issued += 1
         slot.fetched_steps += 1
         is_cold = run.take_walk(slot)
-        latency_ps = run.miss_latency_ps if len(parts) > 1 else run.hit_latency_ps
+        latency_ps = run.miss_latency_ps if any(part.hop is not parts[0].hop for part in parts) else run.hit_latency_ps
         slot.pending.append(requester.fetch(parts, self.weight * slot.now, latency_ps + is_cold))
 
     def _charge_wait(self, slot: Slot, fetch: Fetch, begin: int) -> None:

@@ -17,6 +17,8 @@ from sim.engine import Engine, Event, FairServer, Flow
 READS = ("read", "random", "strided")
 """Kinds of reading: long runs, scattered pieces of 512 B, and pieces of a few sectors at a stride (rows of a tile)."""
 ACCESSES = (*READS, "write")
+FILL = "fill"
+"""Answers of L2 to fetches beyond a matrix: they have a rate of their own, and move nothing from memory."""
 
 
 class Hop:

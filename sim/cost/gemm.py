@@ -70,9 +70,7 @@ def gemm_kernel(
         Operand("inputs", input_bytes / (n_m * visits), "m", inputs_resident),
         Operand("weights", weight_bytes / (n_n * visits), "n", access=rule.access),
     )
-    if rule.out_of_range_cost and n_m * rows > op.m:
-        beyond = (rows - op.m / n_m) * depth * formats.inputs.bits_per_weight / 8
-        operands = (*operands, Operand("out_of_range", beyond * rule.out_of_range_cost, "", resident_share=1.0))
+    beyond = (n_m * rows - op.m) / n_m * depth * formats.inputs.bits_per_weight / 8 if rule.fills_rows else 0.0
     stored = op.m * (op.n / 2 if op.is_gated else op.n) * formats.outputs.bits_per_weight / 8
     if split > 1:
         stored = split * op.m * op.n * 4.0
@@ -90,6 +88,7 @@ def gemm_kernel(
         real_rows=op.m / n_m,
         store_bytes=stored / (n_m * n_n * split),
         flops=flops(op),
+        fill_bytes=beyond,
     )
 
 
@@ -177,6 +176,7 @@ def _kernel(
     store_bytes: float,
     flops: float,
     loads: Loads = (),
+    fill_bytes: float = 0.0,
 ) -> Kernel:
     rows, columns, depth = tile
     charged = rows if rule.is_padded else real_rows
@@ -213,4 +213,5 @@ def _kernel(
         mma=rule.unit,
         flops=flops,
         loads=loads,
+        fill_bytes=fill_bytes,
     )

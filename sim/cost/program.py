@@ -97,7 +97,8 @@ class Kernel:
     where tiles differ (causal attention), else empty. `loads`: persistent CTAs in groups by their work, most first:
     (how many, work relative to the mean of all); empty where all have the same. `store_bytes`: written per tile.
     `flush_bytes`: dirty bytes of others that this kernel pushes out of L2 to memory. `write_back_bytes`: what of its
-    own output does not stay in L2. `flops`: useful FLOPs (padding excluded).
+    own output does not stay in L2. `fill_bytes`: of the tiles that a CTA fetches per K-step, what lies beyond the
+    matrix: no bytes of it are moved, but L2 has to answer. `flops`: useful FLOPs (padding excluded).
     """
 
     name: str
@@ -115,6 +116,7 @@ class Kernel:
     store_bytes: float = 0.0
     flush_bytes: float = 0.0
     write_back_bytes: float = 0.0
+    fill_bytes: float = 0.0
     threads: int = 256
     shared_bytes: int = 0
     registers: int = 64

@@ -106,10 +106,12 @@ class KernelBench:
         self._has_lanes = has_lanes
 
     def run(self, ops: Sequence[Op], start: Start) -> tuple[LaunchResult, ...]:
-        """The launches; each but the first finds what the one before wrote in L2, as far as that fits."""
+        """The launches; after the first that reads, each finds what the one before wrote in L2, as far as that fits."""
         results = []
-        for number, op in enumerate(ops):
-            kernel = self._kernel(op, start if number == 0 else replace(start, activations=None))
+        for op in ops:
+            kernel = self._kernel(op, start)
+            if self._lowering.traffic(op).input_bytes:
+                start = replace(start, activations=None)
             profile, lanes = self._simulate(kernel)
             results.append(self._launch(op, kernel, profile, lanes))
         return tuple(results)
@@ -124,7 +126,7 @@ class KernelBench:
         here = start.activations
         if here is None:
             here = survival(l2.ways, traffic.input_bytes / l2.capacity)
-        shares = {"inputs": 0.0 if traffic.input_bytes == 0.0 else here, "out_of_range": 1.0}
+        shares = {"inputs": 0.0 if traffic.input_bytes == 0.0 else here}
         operands = tuple(
             replace(operand, resident_share=shares.get(operand.name, start.streams)) for operand in kernel.operands
         )

@@ -135,8 +135,8 @@ class KernelRule(_Frozen):
     epilogue_cycles: Whole = Field(
         0, ge=0, description="last product to the CTA's end: sums through shared memory, conversion, stores issued"
     )
-    out_of_range_cost: Number = Field(
-        0.0, ge=0, description="dense GEMM: bytes of L2 traffic for each byte of a tile that lies beyond the last row"
+    fills_rows: Annotated[bool, Strict()] = Field(
+        False, description="dense GEMM: tiles are fetched whole, rows beyond the last one too, which L2 fills in"
     )
     split_from_k: Whole = Field(1, gt=0, description="variants: least depth at which K-splits are tried")
     split_k_per_n: Number = Field(0.0, ge=0, description="variants: K-splits are tried from so much depth per column")
