@@ -179,9 +179,9 @@ def _cycles(kernel: Kernel, device: Device) -> Cycles:
     work = tuple(
         (w.unit, round(w.flops / (device.flop_per_clock[w.unit] * w.efficiency) * ps_per_cycle)) for w in kernel.work
     )
-    fixed = (kernel.prologue_cycles, kernel.step_cycles, kernel.epilogue_cycles)
-    prologue, step, epilogue = (round(cycles * ps_per_cycle) for cycles in fixed)
-    return Cycles(prologue, step, work, epilogue)
+    fixed = (kernel.prologue_cycles, kernel.step_cycles, kernel.epilogue_cycles, kernel.first_cycles)
+    prologue, step, epilogue, first = (round(cycles * ps_per_cycle) for cycles in fixed)
+    return Cycles(prologue, step, work, epilogue, first)
 
 
 def _fitted(causes: dict[str, int], duration: int) -> dict[str, int]:

@@ -40,6 +40,7 @@ class Cycles:
     step_ps: int
     work: tuple[tuple[str, int], ...]
     epilogue_ps: int = 0
+    first_ps: int = 0
 
 
 @dataclass(slots=True)
@@ -162,6 +163,9 @@ class Sm:
         parts = run.parts_of(self, k, steps, ctas)
         slot.now = ctas
         slot.steps, slot.step, slot.issued = steps, 0, 0
+        if cycles.first_ps and slot.done_visits == 0:
+            yield engine.timeout(cycles.first_ps)
+            slot.charge("pipeline_fill", cycles.first_ps)
         if cycles.prologue_ps and (slot.done_visits == 0 or run.kernel.schedule != "persistent"):
             yield engine.timeout(cycles.prologue_ps)
             slot.charge("pipeline_fill", cycles.prologue_ps)

@@ -74,6 +74,8 @@ def prefill_kernel(
         ctas_per_sm=rule.ctas_per_sm,
         prologue_cycles=rule.prologue_cycles,
         step_cycles=rule.step_cycles,
+        epilogue_cycles=rule.epilogue_cycles,
+        first_cycles=rule.first_cycles,
         tile=(rows, rule.tile_n, op.head_dim),
         mma=rule.unit,
         flops=flops(op),
@@ -88,7 +90,8 @@ def decode_kernel(
     units = op.batch * op.heads // packed
     keys = op.context if op.window is None else min(op.context, op.window)
     all_steps = max(1, ceil(keys / rule.tile_n))
-    split = max(1, min(rule.split_limit, ceil(slots / units) if units < slots else 1, all_steps // rule.split_steps))
+    wanted = rule.split_per_sm * slots // units if rule.split_per_sm else ceil(slots / units) if units < slots else 1
+    split = max(1, min(rule.split_limit, wanted, all_steps // rule.split_steps))
     steps = ceil(all_steps / split)
     kv_total = 2.0 * keys * op.head_dim * kv.bits_per_weight / 8
     query_bytes = packed * op.head_dim * act.bits_per_weight / 8
@@ -113,6 +116,8 @@ def decode_kernel(
         ctas_per_sm=rule.ctas_per_sm,
         prologue_cycles=rule.prologue_cycles,
         step_cycles=rule.step_cycles,
+        epilogue_cycles=rule.epilogue_cycles,
+        first_cycles=rule.first_cycles,
         tile=(rows, rule.tile_n, op.head_dim),
         split_k=split,
         mma=rule.unit,

@@ -183,14 +183,6 @@ def _kernel(
     work = [Work(rule.unit, 2.0 * charged * columns * depth, rule.efficiency)]
     if rule.alu_flops_per_weight:
         work.insert(0, Work("fp32", rule.alu_flops_per_weight * columns * depth))
-    shared = rule.shared_bytes
-    if shared is None:
-        shared = round(
-            rule.stages
-            * depth
-            * (rows * formats.inputs.bits_per_weight + columns * formats.weights.bits_per_weight)
-            / 8
-        )
     return Kernel(
         name=name,
         tiles=tiles,
@@ -203,10 +195,11 @@ def _kernel(
         ctas_per_sm=rule.ctas_per_sm,
         store_bytes=store_bytes,
         threads=rule.threads,
-        shared_bytes=shared,
+        shared_bytes=_shared(rule, formats, tile),
         registers=rule.registers,
         prologue_cycles=rule.prologue_cycles,
         step_cycles=rule.step_cycles,
+        first_cycles=rule.first_cycles,
         epilogue_cycles=rule.epilogue_cycles + (rule.split_cycles * grid.splits if grid.splits > 1 else 0),
         tile=tile,
         split_k=grid.splits,
@@ -215,3 +208,12 @@ def _kernel(
         loads=loads,
         fill_bytes=fill_bytes,
     )
+
+
+def _shared(rule: KernelRule, formats: Formats, tile: tuple[int, int, int]) -> int:
+    """Shared memory of a CTA: what the rule says, else a tile of each operand per stage."""
+    if rule.shared_bytes is not None:
+        return rule.shared_bytes
+    rows, columns, depth = tile
+    bits = rows * formats.inputs.bits_per_weight + columns * formats.weights.bits_per_weight
+    return round(rule.stages * depth * bits / 8)

@@ -123,6 +123,7 @@ class Kernel:
     prologue_cycles: int = 500
     step_cycles: int = 0
     epilogue_cycles: int = 0
+    first_cycles: int = 0
     tile: tuple[int, ...] = ()
     split_k: int = 1
     mma: str = ""

@@ -40,7 +40,10 @@ GEMM_BYTES = {"bf16": 2.0, "fp8": 1.0, "fp8_block": 1.0, "nvfp4": 0.5}
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One row: `op` with its sizes took `latency_s`. `copies`: sets of weights that the collector took turns with."""
+    """One row: `op` with its sizes took `latency_s`. `table`: which of the op's tables it stands in.
+
+    `copies`: sets of weights that the collector took turns with.
+    """
 
     chip: str
     runtime: str
@@ -49,7 +52,8 @@ class Measured:
     dtype: str
     shape: tuple[tuple[str, int], ...]
     latency_s: float
-    copies: int
+    copies: int = 1
+    table: str = "gemm"
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -152,13 +156,17 @@ def _rows(path: Path, chip: str, runtime: str, op: str) -> Iterator[Measured]:
         dtype, shape, latency_ms = reader.read(values)
         if dtype in DTYPES and latency_ms > 0.0:
             copies = reader.copies(runtime, DTYPES[dtype], dict(shape))
-            yield Measured(chip, runtime, version, op, DTYPES[dtype], shape, latency_ms / 1e3, copies)
+            yield Measured(chip, runtime, version, reader.op, DTYPES[dtype], shape, latency_ms / 1e3, copies, op)
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A table's files, its columns, and what a row means: format, sizes, milliseconds; copies of what it streams."""
+    """A table's op, files and columns, and what a row means: format, sizes, milliseconds; copies of what it streams.
 
+    A format that is not ours makes the row be passed over.
+    """
+
+    op: str
     pattern: str
     columns: Sequence[str]
     read: Callable[[Sequence[Any]], tuple[str, tuple[tuple[str, int], ...], float]]
@@ -181,5 +189,39 @@ TRTLLM_L2_BYTES = 128 * 2**20
 """L2 of the chip that the collector asks CUDA for; RTX PRO 6000's."""
 
 
-READERS = {"gemm": Reader("gemm/{}/*/gemm_perf.parquet", ("gemm_dtype", "m", "n", "k", "latency"), _gemm, gemm_copies)}
+ATTENTION_COLUMNS = (
+    "batch_size",
+    "num_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "isl",
+    "step",
+    "window_size",
+    "attn_dtype",
+    "kv_cache_dtype",
+    "latency",
+)
+
+
+def _attention(values: Sequence[Any]) -> tuple[str, tuple[tuple[str, int], ...], float]:
+    batch, heads, kv_heads, head_dim, query, step, window, dtype, kv_dtype, latency = values
+    sizes = {"batch": batch, "heads": heads, "kv_heads": kv_heads, "head_dim": head_dim, "query": query}
+    sizes |= {"context": query + step} | ({"window": window} if window else {})
+    known = str(kv_dtype) if dtype == "bfloat16" else f"{kv_dtype} beside {dtype}"
+    return known, tuple((name, int(size)) for name, size in sizes.items()), float(latency)
+
+
+def _one(runtime: str, dtype: str, sizes: dict[str, int]) -> int:
+    return 1
+
+
+READERS = {
+    "gemm": Reader("gemm", "gemm/{}/*/gemm_perf.parquet", ("gemm_dtype", "m", "n", "k", "latency"), _gemm, gemm_copies),
+    "attention-context": Reader(
+        "attention", "attention/{}/*/context_attention_perf.parquet", ATTENTION_COLUMNS, _attention, _one
+    ),
+    "attention-generation": Reader(
+        "attention", "attention/{}/*/generation_attention_perf.parquet", ATTENTION_COLUMNS, _attention, _one
+    ),
+}
 """Ops that are read, and how."""

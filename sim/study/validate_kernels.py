@@ -59,6 +59,9 @@ class Compared:
     def size_class(self) -> str:
         """By rows of activations, and by weights below or above 2^24 elements."""
         sizes = self.row.sizes
+        if self.row.op == "attention":
+            seen = sizes["batch"] * sizes["context"]
+            return f"keys {'up to 2^12' if seen <= 2**12 else 'up to 2^16' if seen <= 2**16 else 'above'}"
         rows = next(name for low, high, name in M_CLASSES if low <= sizes["m"] <= high)
         return f"{rows}, n*k {'below' if sizes['n'] * sizes['k'] < LARGE_WEIGHTS else 'from'} 2^24"
 
@@ -90,7 +93,7 @@ class KernelValidator:
     def compare(self, row: Measured) -> Compared:
         """The row's op as the collector runs it: bringing activations into the GEMM's format, then the GEMM."""
         ops = launches_of(row.op, self._runtime, row.dtype, row.sizes)
-        before = self._quantize(row, ops)
+        before = self._before(row, ops)
         start = self._start(row, is_quantized=bool(before))
         launches = self._bench.run(before, Start(activations=start.activations)) if before else ()
         launches += self._bench.run(ops, Start(None if before else start.activations, start.streams, start.other_bytes))
@@ -101,10 +104,13 @@ class KernelValidator:
         regime = f"{longest.kernel} {tile}, {longest.waves:.1f} waves, {cause} {ps / longest.duration_ps:.0%}"
         return Compared(row, total, regime)
 
-    def _quantize(self, row: Measured, ops: Sequence[Op]) -> list[Op]:
+    def _before(self, row: Measured, ops: Sequence[Op]) -> list[Op]:
+        """What the collector's layer launches first: the store into the KV cache, or bringing inputs into format."""
         gemm = next((op for op in ops if isinstance(op, Gemm)), None)
         if gemm is None:
-            return []
+            sizes = row.sizes
+            tokens = sizes["batch"] * sizes["query"]
+            return site_launches(self._runtime, "kv_store", 2 * tokens * sizes["kv_heads"] * sizes["head_dim"], tokens)
         site = self._bench.quantize_site(gemm)
         return site_launches(self._runtime, site, gemm.m * gemm.k, gemm.m) if site else []
 
@@ -114,6 +120,11 @@ class KernelValidator:
         Whole tensors lie evenly over the sets, so that what fits all stays and what does not is all gone (LRU).
         """
         sizes, capacity = row.sizes, float(self._machine.l2.capacity)
+        if row.op == "attention":
+            width = 2.0 * sizes["batch"] * sizes["head_dim"]
+            keys = width * sizes["kv_heads"] * sizes["context"] * formats()[row.dtype].bits_per_weight / 8
+            queries = 2.0 * width * sizes["heads"] * sizes["query"]
+            return Start(float(keys + queries <= capacity), float(keys <= capacity))
         weights = sizes["n"] * sizes["k"] * formats()[row.dtype].bits_per_weight / 8
         inputs, written = 2.0 * sizes["m"] * sizes["k"], 2.0 * sizes["m"] * sizes["n"]
         if is_quantized:
@@ -135,16 +146,16 @@ def ceilings(rows: Iterable[Measured]) -> dict[str, float]:
     return found
 
 
-def disagreement(rows: Iterable[Measured]) -> dict[tuple[str, str], Figures]:
-    """By chip and format: how far each runtime's latency of a shape lies from the median of all that have it."""
+def disagreement(rows: Iterable[Measured]) -> dict[tuple[str, str, str], Figures]:
+    """By chip, table and format: how far each runtime's latency of a shape lies from the median of all that have it."""
     groups: dict[tuple[object, ...], list[Measured]] = defaultdict(list)
     for row in rows:
-        groups[row.chip, row.op, row.dtype, row.shape].append(row)
-    apart: dict[tuple[str, str], list[float]] = defaultdict(list)
+        groups[row.chip, row.table, row.dtype, row.shape].append(row)
+    apart: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for group in groups.values():
         if len({row.runtime for row in group}) > 1:
             middle = median(row.latency_s for row in group)
-            apart[group[0].chip, group[0].dtype] += [row.latency_s / middle - 1.0 for row in group]
+            apart[group[0].chip, group[0].table, group[0].dtype] += [row.latency_s / middle - 1.0 for row in group]
     return {key: figures(errors) for key, errors in sorted(apart.items())}
 
 
@@ -167,7 +178,7 @@ class KernelReport:
 
     compared: tuple[Compared, ...]
     ceilings: Mapping[str, tuple[float, float | None]]
-    apart: Mapping[tuple[str, str], Figures]
+    apart: Mapping[tuple[str, str, str], Figures]
     undescribed: Mapping[str, int]
 
     def held_out(self) -> list[Compared]:
@@ -250,11 +261,13 @@ def _is_counted(row: Measured) -> bool:
 
 def _set(one: Compared) -> str:
     row = one.row
-    return f"{row.chip} {row.op} {row.dtype} {row.runtime}@{row.version}"
+    return f"{row.chip} {row.table} {row.dtype} {row.runtime}@{row.version}"
 
 
 def target_class(one: Compared) -> str:
     """What a target is named after: the set, and whether there are 128 rows or more."""
+    if one.row.op != "gemm":
+        return _set(one)
     return f"{_set(one)} {'m>=128' if one.row.sizes.get('m', 0) >= 128 else 'm<128'}"
 
 
@@ -310,7 +323,7 @@ def validate_kernels(
         except InputError as refused:
             if any(problem.code != "no_kernel" for problem in refused.problems):
                 raise
-        missing[f"{row.chip} {row.op} {row.dtype} {row.runtime}@{row.version}"] += 1
+        missing[f"{row.chip} {row.table} {row.dtype} {row.runtime}@{row.version}"] += 1
     all_rows = everything or rows
     rates = {chip: (rate, _peak(chip, search_dirs)) for chip, rate in ceilings(all_rows).items()}
     return KernelReport(tuple(compared), rates, disagreement(all_rows), dict(missing))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 
 from sim.component import Component
@@ -22,12 +23,14 @@ from sim.system.kernel_shapes import launches_of
 from sim.system.machine import Machine
 from sim.system.prediction import launch_costs, runnable
 from sim.system.profiles import ProfileStore
-from sim.workload.op import Op
+from sim.workload.op import Attention, Elementwise, Op
 from sim.workload.quant import formats
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import LoadedRuntime, load_runtime
 
 SMALLEST_WRITE_BACK_BYTES = 4096
+SUM_ROWS = 8
+"""Rows of heads that a CTA of the launch after a split adds up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,30 @@ class KernelBench:
                 start = replace(start, activations=None)
             profile, lanes = self._simulate(kernel)
             results.append(self._launch(op, kernel, profile, lanes))
+            if isinstance(op, Attention):
+                results += self._around(op, kernel)
         return tuple(results)
+
+    def _around(self, op: Attention, kernel: Kernel) -> list[LaunchResult]:
+        """What a runtime launches around a split over the keys, and around one that wants groups in another order."""
+        rule, width = self._lowering.rule(op)[1], op.batch * op.query * op.heads * op.head_dim
+        extra: list[Op] = []
+        if rule.swaps_groups and op.batch > 1 and op.heads > op.kv_heads > 1:
+            extra += [Elementwise(id=name, site=name, elements=width) for name in ("swap_queries", "swap_output")]
+        if kernel.split_k > 1:
+            one = Elementwise(
+                id="attn_reduce",
+                site="attn_reduce",
+                elements=width,
+                read_bytes=round(kernel.written_bytes),
+                write_bytes=2 * width,
+                rows=ceil(op.batch * op.heads / SUM_ROWS),
+                row_cycles=rule.sum_cycles + rule.sum_split_cycles * kernel.split_k,
+            )
+            extra.append(one)
+        return [
+            self._launch(one, made, *self._simulate(made)) for one in extra for made in [self._kernel(one, Start())]
+        ]
 
     def quantize_site(self, op: Op) -> str | None:
         """The site whose launches bring the activations of `op` into the format that its kernel reads."""

@@ -31,7 +31,7 @@ OPS: dict[str, Sizes] = {
     "attention": Sizes(
         ("batch", "heads", "kv_heads", "head_dim", "query", "context"),
         {"window": None},
-        "causal; context counts all keys that the last query sees, its own included",
+        "causal; context counts all keys that the last query sees, its own included; one query: the split's sum too",
     ),
     "moe": Sizes(
         ("tokens", "hidden", "intermediate", "experts", "top_k"),

@@ -117,6 +117,9 @@ class KernelRule(_Frozen):
     ctas_per_sm: Whole = Field(0, ge=0, le=1024, description="persistent: CTAs launched per SM; 0 = as many as fit")
     split_limit: Whole = Field(1, gt=0, le=65536, description="most K-splits (attention decode: most KV splits)")
     split_steps: Whole = Field(1, gt=0, le=65536, description="fewest K-steps that a split keeps")
+    split_per_sm: Whole = Field(
+        0, ge=0, le=64, description="attention decode: KV splits fill at most so many CTAs per SM; 0 = at least one"
+    )
     swizzle: Whole = Field(
         1, gt=0, le=65536, description="rows of tiles that are walked together; 1 = columns outermost"
     )
@@ -131,6 +134,14 @@ class KernelRule(_Frozen):
     prologue_cycles: Whole = Field(500, ge=0, le=10**9, description="CTA start to its first fetch")
     step_cycles: Whole = Field(
         0, ge=0, le=10**9, description="barrier and address work per K-step that overlaps nothing of the CTA"
+    )
+    sum_cycles: Whole = Field(0, ge=0, le=10**9, description="attention, after a split: CTA of the launch that adds up")
+    sum_split_cycles: Whole = Field(0, ge=0, le=10**9, description="the same per split, which it takes one by one")
+    swaps_groups: Annotated[bool, Strict()] = Field(
+        False, description="decode: copies queries and output, where several KV heads of several sequences have groups"
+    )
+    first_cycles: Whole = Field(
+        0, ge=0, description="what the first CTA of each SM waits besides: code and descriptors that caches do not hold"
     )
     epilogue_cycles: Whole = Field(
         0, ge=0, description="last product to the CTA's end: sums through shared memory, conversion, stores issued"

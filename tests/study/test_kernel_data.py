@@ -135,7 +135,7 @@ def test_ceiling_is_the_fastest_read_of_weights_that_no_cache_holds() -> None:
 
 def test_disagreement_counts_only_shapes_that_several_runtimes_have() -> None:
     rows = [_row(1.0), _row(2.0, "sglang"), _row(9.0, n=32)]
-    found = disagreement(rows)[CHIP, "bf16"]
+    found = disagreement(rows)[CHIP, "gemm", "bf16"]
     assert (found.count, found.median) == (2, pytest.approx(1 / 3))  # from 1.5: -1/3 and +1/3
 
 
