@@ -126,7 +126,10 @@ class KernelBench:
         rule, width = self._lowering.rule(op)[1], op.batch * op.query * op.heads * op.head_dim
         extra: list[Op] = []
         if rule.swaps_groups and op.batch > 1 and op.heads > op.kv_heads > 1:
-            extra += [Elementwise(id=name, site=name, elements=width) for name in ("swap_queries", "swap_output")]
+            extra += [
+                Elementwise(id=name, site=name, elements=width, flops_per_element=0.0)
+                for name in ("swap_queries", "swap_output")
+            ]
         if kernel.split_k > 1:
             one = Elementwise(
                 id="attn_reduce",
@@ -134,6 +137,7 @@ class KernelBench:
                 elements=width,
                 read_bytes=round(kernel.written_bytes),
                 write_bytes=2 * width,
+                flops_per_element=0.0,
                 rows=ceil(op.batch * op.heads / SUM_ROWS),
                 row_cycles=rule.sum_cycles + rule.sum_split_cycles * kernel.split_k,
             )
