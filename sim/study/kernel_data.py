@@ -61,6 +61,11 @@ class Measured:
         return dict(self.shape)
 
     @property
+    def input_copies(self) -> int:
+        """Sets of activations that the collector takes turns with: SGLang's are as many as of weights."""
+        return self.copies if self.runtime == "sglang" else 1
+
+    @property
     def is_calibrated(self) -> bool:
         """Whether numbers of ours may rest on it: half of all (n, k), or (heads, head size), drawn by their CRC."""
         sizes = self.sizes

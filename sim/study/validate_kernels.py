@@ -31,6 +31,8 @@ WEIGHT_BOUND_ROWS = 64
 CEILING_BYTES = 600_000_000
 LEAST_SHARE = 0.7
 WORST = 10
+ROOM = 1.05
+"""Weights that just do not fit still hit for the most part: replacement is not strictly by last use."""
 WRITTEN_PLACES = 1.5
 """Room in L2 that written tensors take of what has just been read: they push out more than their size."""
 M_CLASSES = (
@@ -129,7 +131,8 @@ class KernelValidator:
         inputs, written = 2.0 * sizes["m"] * sizes["k"], 2.0 * sizes["m"] * sizes["n"]
         if is_quantized:
             written += sizes["m"] * sizes["k"] * formats()[row.dtype].bits_per_weight / 8
-        streams = float(weights * row.copies + inputs + written <= capacity)
+        inputs *= row.input_copies
+        streams = float(weights * row.copies + inputs + written <= ROOM * capacity)
         return Start(float(weights + inputs + WRITTEN_PLACES * written <= capacity), streams)
 
 
