@@ -34,6 +34,8 @@ RUNTIMES = {"vllm": "vllm", "sglang": "sglang", "tensorrt-llm": "trtllm"}
 """Our runtimes, and what the package calls them."""
 DTYPES = {"bfloat16": "bf16", "fp8": "fp8", "fp8_block": "fp8_block", "nvfp4": "nvfp4"}
 """The package's formats, and ours."""
+WITHOUT_GRAPH = frozenset({("vllm", "fp8_block")})
+"""What a collector runs launch by launch, so that the host's time is what it measures; passed over."""
 GEMM_BYTES = {"bf16": 2.0, "fp8": 1.0, "fp8_block": 1.0, "nvfp4": 0.5}
 """Bytes per weight as the collectors count them (scales left out) when they choose how many copies to make."""
 
@@ -159,7 +161,7 @@ def _rows(path: Path, chip: str, runtime: str, op: str) -> Iterator[Measured]:
     version = path.parent.name
     for values in zip(*(table[name] for name in reader.columns), strict=True):
         dtype, shape, latency_ms = reader.read(values)
-        if dtype in DTYPES and latency_ms > 0.0:
+        if dtype in DTYPES and latency_ms > 0.0 and (runtime, dtype) not in WITHOUT_GRAPH:
             copies = reader.copies(runtime, DTYPES[dtype], dict(shape))
             yield Measured(chip, runtime, version, reader.op, DTYPES[dtype], shape, latency_ms / 1e3, copies, op)
 
