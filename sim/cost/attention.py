@@ -46,8 +46,12 @@ def prefill_kernel(
     rows = min(rule.tile_m, key=lambda r: (ceil(op.query * packed / r), r))
     queries = max(1, rows // packed)
     n_q = ceil(op.query / queries)
-    lengths = [_keys_seen(op, i * queries, min(op.query, (i + 1) * queries)) for i in range(n_q)]
-    steps = [max(1, ceil(keys / rule.tile_n)) for keys in lengths]
+    tiles_seen = [_keys_seen(op, i * queries, min(op.query, (i + 1) * queries)) for i in range(n_q)]
+    lengths = [end - start for start, end in tiles_seen]
+    steps = [
+        _steps(start if rule.is_aligned else 0, end if rule.is_aligned else end - start, rule.tile_n)
+        for start, end in tiles_seen
+    ]
     tiles = n_q * head_groups * op.batch
     kv_step = 2.0 * rule.tile_n * op.head_dim * kv.bits_per_weight / 8
     query_bytes = op.query * op.heads * op.head_dim * op.batch * act.bits_per_weight / 8
@@ -131,11 +135,16 @@ def _packed(op: Attention, rule: KernelRule) -> int:
     return max((pack for pack in rule.gqa_packs if shared % pack == 0), default=1) if rule.gqa_packs else shared
 
 
-def _keys_seen(op: Attention, first_query: int, end_query: int) -> int:
-    """Keys that the queries [first_query, end_query) of a sequence see together."""
+def _steps(start: int, end: int, tile_n: int) -> int:
+    """Tiles of keys, beginning at multiples of `tile_n`, that hold the keys [start, end)."""
+    return max(1, ceil(end / tile_n) - start // tile_n)
+
+
+def _keys_seen(op: Attention, first_query: int, end_query: int) -> tuple[int, int]:
+    """The keys [start, end) that the queries [first_query, end_query) of a sequence see together."""
     end = op.context - op.query + end_query
     start = 0 if op.window is None else max(0, op.context - op.query + first_query - op.window + 1)
-    return end - start
+    return start, end
 
 
 def _kinds(steps: list[int], per_tile: int, sms: int) -> tuple[tuple[int, int], ...]:

@@ -165,5 +165,11 @@ def _sizes(op: Op) -> dict[str, int]:
     if isinstance(op, GroupedGemm):
         return {"m": op.tokens, "n": op.n, "k": op.k}
     if isinstance(op, Attention):
-        return {"query": op.query, "batch": op.batch, "head_dim": op.head_dim, "gqa": op.heads // op.kv_heads}
+        return {
+            "query": op.query,
+            "batch": op.batch,
+            "head_dim": op.head_dim,
+            "gqa": op.heads // op.kv_heads,
+            "window": op.window or 0,
+        }
     return {}

@@ -90,6 +90,7 @@ class KernelRule(_Frozen):
     batch: Range = Field(ANY, description="attention: sequences")
     head_dim: Range = Field(ANY, description="attention: head size")
     gqa: Range = Field(ANY, description="attention: query heads per KV head")
+    window: Range = Field(ANY, description="attention: sliding window, keys; 0 where there is none")
     n: Range = Field(ANY, description="columns of the weights")
     k: Range = Field(ANY, description="depth of the GEMM")
     sms: Range = Field(ANY, description="only on GPUs with so many SMs: a library's tables differ by chip")
@@ -137,6 +138,9 @@ class KernelRule(_Frozen):
     )
     sum_cycles: Whole = Field(0, ge=0, le=10**9, description="attention, after a split: CTA of the launch that adds up")
     sum_split_cycles: Whole = Field(0, ge=0, le=10**9, description="the same per split, which it takes one by one")
+    is_aligned: Annotated[bool, Strict()] = Field(
+        False, description="prefill with a window: keys are walked in whole tiles that begin at multiples of tile_n"
+    )
     swaps_groups: Annotated[bool, Strict()] = Field(
         False, description="decode: copies queries and output, where several KV heads of several sequences have groups"
     )
