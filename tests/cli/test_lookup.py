@@ -170,7 +170,7 @@ def test_names_are_found_where_the_contract_says(
         ("vllm", "0.26.0", ""),
         ("vllm@0.25.0", "0.25.0", ""),
         ("vllm@v0.26", "0.26.0", ""),
-        ("vllm@0.24.3", "0.23.0", "vllm@0.24.3 is not described; using 0.23.0, the newest that is not later"),
+        ("vllm@0.24.3", "0.24.0", "vllm@0.24.3 is not described; using 0.24.0, the newest that is not later"),
         ("llama.cpp@b7000", "b6989", "llama.cpp@b7000 is not described; using b6989, the newest that is not later"),
         ("llama-cpp@7941", "b7941", ""),
     ],

@@ -52,7 +52,7 @@ def test_below_saturation_the_rate_is_bytes_in_flight_over_latency(stages: int, 
 def test_a_resident_operand_costs_no_memory_traffic_and_runs_at_the_rate_of_l2() -> None:
     on = machine()
     kernel = stream(48 * 16, 64, 65536.0, stages=4)
-    kernel = replace(kernel, operands=(Operand("inputs", 65536.0, "m", is_resident=True),))
+    kernel = replace(kernel, operands=(Operand("inputs", 65536.0, "m", resident_share=1.0),))
     profile, _ = simulate(kernel, on)
     assert profile.dram_read_bytes == profile.dram_write_bytes == 0
     assert "dram" not in profile.causes

@@ -64,7 +64,7 @@ def _operand(draw: Random, number: int) -> Operand:
         f"operand{number}",
         float(draw.choice((0, 512, 1000, 4096, 16384, 65536))),
         draw.choice(("m", "n", "b", "bm", "bn", "bmn", "")),
-        is_resident=draw.random() < 0.3,
+        resident_share=draw.choice((0.0, 0.0, 0.0, 0.5, 1.0)),
         access=draw.choice(("read", "read", "random")),
         shared_by=draw.choice((1, 1, 2)),
     )
