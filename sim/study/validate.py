@@ -68,8 +68,6 @@ class _TargetFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")  # the other validations check their own sections
     schema_: Literal["sparksim.targets/1"] = Field(alias="schema")
     inference: _Targets
-    kernels: dict[str, Any] = {}
-    """Read by `validate_kernels`."""
 
 
 @dataclass(frozen=True, slots=True)
