@@ -21,6 +21,8 @@ VISIT_TOLERANCE = 2e-3
 VISIT_WINDOWS = (1, 2, 3, 4)
 LONGEST_SEARCH_VISITS = 12
 LONGEST_SEARCH_EVENTS = 1500
+FEW_EVENTS_LEFT = 2000
+"""From so many events on, what was seen on average stands for tiles that need not be equally many on every SM."""
 DRIFT = 2e-3
 """Most that a slot may get ahead of the leader in a window, as a share of it; not asked once a search is long."""
 MANY_STEPS = 800
@@ -58,6 +60,8 @@ class Fold(NoFold):
         self._run = run
         self._steps: list[_Mark] = []
         self._visits: list[_Mark] = []
+        lengths = {n for sm in run.sms for n in sm.sm_class.steps_of}
+        self._is_uniform = run.kernel.schedule == "persistent" or len(lengths) == 1
         self._is_large = sum(sum(sm.sm_class.steps_of) for sm in run.sms) >= MANY_STEPS
 
     def _is_worth_it(self) -> bool:
@@ -121,6 +125,9 @@ class Fold(NoFold):
             return
         marks = self._visits
         marks.append(_Mark(run, by_visit=True))
+        if len(marks) > 2 and run.engine.events > FEW_EVENTS_LEFT and self._is_uniform:
+            self._skip_unequally(marks[-1 - len(marks) // 2], marks[-1])
+            return
         for window in VISIT_WINDOWS:
             if len(marks) > 2 * window and _repeats(
                 run, marks[-1 - 2 * window], marks[-1 - window], marks[-1], VISIT_TOLERANCE
@@ -130,6 +137,29 @@ class Fold(NoFold):
         is_late = len(marks) > 2 and run.engine.events > LONGEST_SEARCH_EVENTS
         if is_late or (len(marks) > LONGEST_SEARCH_VISITS and self._is_large):
             self._skip_visits(marks[-1 - len(marks) // 2], marks[-1])
+
+    def _skip_unequally(self, before: _Mark, last: _Mark) -> None:
+        """Let every SM go on at its pace of `before`..`last` until one has a tile left for each slot."""
+        run = self._run
+        moved = dict.fromkeys(run.sms, 0)
+        for slot, a, b in zip(run.slots, last.fetched, before.fetched, strict=True):
+            moved[slot.sm] += a - b
+        left = {sm: sm.sm_class.steps_of[sm.next_visit : -len(sm.slots)] for sm in run.sms}
+        windows = min((sum(left[sm]) / n for sm, n in moved.items() if n and left[sm]), default=0.0)
+        if windows == 0.0:
+            return
+        tiles = steps = 0
+        for sm, lengths in left.items():
+            due, skipped = windows * moved[sm], 0
+            for length in lengths:
+                if skipped + length / 2 > due:
+                    break
+                skipped += length
+                sm.next_visit += 1
+                tiles += sm.weight
+            steps += skipped * sm.weight
+        last.advance(run, before, windows, _asked(run.kernel, steps, tiles))
+        self._visits.clear()
 
     def _skip_visits(self, before: _Mark, last: _Mark) -> None:
         """Let the window `before`..`last` happen as often as every SM still has equally long tiles."""
@@ -144,12 +174,16 @@ class Fold(NoFold):
         if windows > 0:
             tiles = sum(windows * moved[sm] * sm.weight for sm in run.sms)
             steps = sum(windows * moved[sm] * sm.weight * sm.sm_class.steps_of[sm.next_visit - 1] for sm in run.sms)
-            stored = steps / run.kernel.n_steps if run.kernel.schedule == "persistent" else tiles
-            asked = {"read": steps * run.kernel.step_bytes, "write": stored * run.kernel.store_bytes}
             for sm in run.sms:
                 sm.next_visit += windows * moved[sm]
-            last.advance(run, before, windows, asked)
+            last.advance(run, before, windows, _asked(run.kernel, steps, tiles))
             self._visits.clear()
+
+
+def _asked(kernel: Kernel, steps: int, tiles: int) -> dict[str, float]:
+    """The L2 bytes that `tiles` tiles of `steps` K-steps in all ask for; a persistent CTA may store parts of tiles."""
+    stored = steps / kernel.n_steps if kernel.schedule == "persistent" else tiles
+    return {"read": steps * kernel.step_bytes, "write": stored * kernel.store_bytes}
 
 
 def _rounded(moved: dict[Sm, int], leader: Sm) -> dict[Sm, int]:
@@ -198,7 +232,7 @@ class _Mark:
             / elapsed
         )
 
-    def advance(self, run: Run, before: _Mark, windows: int, asked: dict[str, float] | None = None) -> None:
+    def advance(self, run: Run, before: _Mark, windows: float, asked: dict[str, float] | None = None) -> None:
         """Let the interval `before`..`self` happen `windows` more times.
 
         `asked`: the L2 bytes that the skipped tiles ask for; what is in flight at the window's edges is evened out.
