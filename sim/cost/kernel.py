@@ -10,8 +10,8 @@ from sim.cost.elementwise import custom_kernel, streaming_kernel
 from sim.cost.gemm import Formats, gemm_kernel, grouped_kernel
 from sim.cost.program import Kernel
 from sim.errors import Problem, WorkloadError
-from sim.workload.layer import choose_kernel
 from sim.workload.op import Attention, Custom, Elementwise, Gemm, GroupedGemm, Op
+from sim.workload.op_builder import choose_kernel
 from sim.workload.popularity import route
 from sim.workload.quant import Format
 from sim.workload.runtime import KernelRule, RuntimeSpec

@@ -18,10 +18,9 @@ from sim.system.tables import TABLES
 from sim.system.text_table import text_table
 from sim.units import format_quantity
 from sim.workload.hf_config import load_model
-from sim.workload.layer import SITES
-from sim.workload.model import MoeFfn
 from sim.workload.quant import load_quant, resolve_quant, weights_bytes
 from sim.workload.runtime_file import load_runtime
+from sim.workload.sites import FAMILY_SITES, SITES
 from sim.yamlfile import closest, load_file
 
 RUNTIMES = ("llama.cpp", "vllm")
@@ -117,7 +116,7 @@ def _model(wanted: Wanted, name: str) -> Shown:
         "parameters": model.parameter_count(),
         "active_parameters": model.active_parameter_count(),
         "kv_elements_per_token": model.kv_elements(1),
-        "experts": max((each.ffn.experts for each in model.layers if isinstance(each.ffn, MoeFfn)), default=0),
+        "experts": max((each.experts.experts for each in model.layers if each.experts), default=0),
         "max_context": model.max_context,
         "weights": {each: _weights(model, each, wanted) for each in RUNTIMES},
         "notes": list(model.warnings),
@@ -184,7 +183,7 @@ def _runtime(wanted: Wanted, name: str) -> Shown:
     places: list[tuple[str, str, str]] = []
     for site, cases in spec.sites.items():
         launches = dict.fromkeys(launch.name for case in cases for launch in case.launches)
-        places.append((site, ", ".join(launches) or "-", SITES.get(site, "")))
+        places.append((site, ", ".join(launches) or "-", {**SITES, **FAMILY_SITES}.get(site, "")))
     return Shown(data, [*lines, *text_table(places, wanted.width)])
 
 

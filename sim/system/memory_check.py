@@ -11,7 +11,7 @@ from sim.component.os import OsSpec
 from sim.hwspec import HardwareSpec
 from sim.result.memory import MemoryUse
 from sim.workload.lower import Request
-from sim.workload.model import DenseFfn, ModelSpec
+from sim.workload.model import ModelSpec
 from sim.workload.quant import Format, QuantRecipe, weights_bytes
 from sim.workload.runtime import RuntimeSpec
 
@@ -80,20 +80,17 @@ def _most(fits: Callable[[int], bool], limit: int) -> int:
 
 
 def kv_cache_bytes(model: ModelSpec, runtime: RuntimeSpec, request: Request, kv: Format) -> int:
-    """Keys and values of all sequences at their longest, in whole blocks."""
+    """Keys and values of all sequences at their longest, in whole blocks, and the state of recurrent layers."""
     block = round(runtime.memory.kv_block_tokens)
     tokens = ceil((request.depth + request.prompt + request.output) / block) * block
     extra = round(runtime.ubatch_tokens) if runtime.window_cache == "ubatch" else 0
-    return round(request.batch * model.kv_elements(tokens, extra) * kv.bits_per_weight / 8)
+    return round(request.batch * (model.kv_elements(tokens, extra) * kv.bits_per_weight / 8 + model.state_bytes()))
 
 
 def activation_bytes(model: ModelSpec, runtime: RuntimeSpec, request: Request) -> int:
     """Live activations of the widest forward pass, and the logits."""
     tokens = min(round(runtime.ubatch_tokens), request.batch * max(1, request.prompt))
-    width = max(
-        layer.ffn.intermediate if isinstance(layer.ffn, DenseFfn) else layer.ffn.intermediate * layer.ffn.top_k
-        for layer in model.layers
-    )
+    width = max(part.width for layer in model.layers for part in (layer.ffn, layer.beside) if part is not None)
     bytes_each = 4 if runtime.activation_dtype == "f32" else 2
     live = tokens * max(width, model.hidden_size) * bytes_each * runtime.memory.activation_copies
     return round(live + request.batch * model.vocab_size * runtime.memory.logits_bytes_per_value)

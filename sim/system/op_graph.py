@@ -7,12 +7,12 @@ from typing import Any
 
 from sim.system.text_table import text_table
 from sim.workload.graph import Step
-from sim.workload.layer import SITES
 from sim.workload.lower import Pass, build_step
 from sim.workload.model import ModelSpec
 from sim.workload.op import Attention, Elementwise, Gemm, GroupedGemm, Op
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime import RuntimeSpec
+from sim.workload.sites import FAMILY_SITES, SITES
 
 CONTEXT = 2048
 
@@ -63,6 +63,7 @@ def graph_text(steps: list[dict[str, Any]], width: int) -> list[str]:
                 for op in block["ops"]
             ]
             lines += text_table(rows, width, "    ")
-    sites = {op["site"] for step in steps for block in step["blocks"] for op in block["ops"]} & set(SITES)
+    places = {**SITES, **FAMILY_SITES}
+    sites = {op["site"] for step in steps for block in step["blocks"] for op in block["ops"]}
     lines.append("element-wise places:")
-    return lines + text_table([(site, SITES[site]) for site in SITES if site in sites], width, "    ")
+    return lines + text_table([(site, places[site]) for site in places if site in sites], width, "    ")

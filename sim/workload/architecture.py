@@ -6,7 +6,14 @@ import re
 
 DENSE = frozenset(
     {
+        "Gemma3ForCausalLM",
+        "Gemma3ForConditionalGeneration",
+        "Glm4ForCausalLM",
+        "GlmForCausalLM",
+        "GraniteForCausalLM",
         "LlamaForCausalLM",
+        "Ministral3ForCausalLM",
+        "Mistral3ForConditionalGeneration",
         "MistralForCausalLM",
         "Qwen2ForCausalLM",
         "Qwen3ForCausalLM",
@@ -20,7 +27,14 @@ MOE = frozenset(
 )
 """A mixture of experts in all or some layers."""
 
-WITHOUT_VISION = frozenset({"Qwen3VLForConditionalGeneration", "Qwen3VLMoeForConditionalGeneration"})
+WITHOUT_VISION = frozenset(
+    {
+        "Gemma3ForConditionalGeneration",
+        "Mistral3ForConditionalGeneration",
+        "Qwen3VLForConditionalGeneration",
+        "Qwen3VLMoeForConditionalGeneration",
+    }
+)
 """Modelled as far as their text goes."""
 
 REASONS = {
@@ -30,7 +44,9 @@ REASONS = {
     "NemotronH": "Mamba2 layers",
     "Nemotron": "layers of unequal shape",
     "DeciLM": "layers of unequal shape",
-    "Gemma": "mixed head sizes and shared keys",
+    "Gemma2": "scores that are squashed",
+    "Gemma3n": "shared keys and alternating up-dates",
+    "Gemma4": "mixed head sizes and shared keys",
     "Qwen3_5": "gated delta net layers",
     "Qwen3Next": "gated delta net layers",
 }
@@ -56,6 +72,9 @@ KNOWN = frozenset(
         "num_local_experts",
         "quantization_config",
         "sliding_window",
+        "sliding_window_pattern",
+        "_sliding_window_pattern",
+        "final_logit_softcapping",
         "tie_word_embeddings",
         "torch_dtype",
         "dtype",
@@ -93,7 +112,7 @@ HARMLESS = frozenset(
 )
 """Keys that look structural and change nothing that is modelled."""
 
-STRUCTURAL = re.compile(r"bias|expert|head|rank|latent|conv|ssm|moe|window|intermediate|mamba|linear_")
+STRUCTURAL = re.compile(r"softcap|bias|expert|head|rank|latent|conv|ssm|moe|window|intermediate|mamba|linear_")
 """Other keys that match say something about the layers: what is not modelled is refused, never overlooked."""
 
 EXPERT_KEYS = (
@@ -127,6 +146,8 @@ LIMITS = {
     "num_experts_per_tok": 2**16,
     "experts_per_token": 2**16,
     "sliding_window": 2**31,
+    "sliding_window_pattern": 2**16,
+    "_sliding_window_pattern": 2**16,
     "max_position_embeddings": 2**31,
     "decoder_sparse_step": 2**16,
     "max_window_layers": 2**16,

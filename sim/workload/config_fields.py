@@ -61,6 +61,14 @@ class ConfigFields:
         if self.problems:
             raise ModelError(sorted(self.problems, key=lambda problem: (problem.file or "", problem.line or 0)))
 
+    def default(self, values: Mapping[str, Any]) -> None:
+        """Give the keys that the configuration leaves out the values of its family."""
+        self.text |= {key: value for key, value in values.items() if self.text.get(key) is None}
+
+    def given(self, key: str, other: str) -> str:
+        """The one of two spellings that the configuration has."""
+        return key if self.text.get(key) is not None or self.text.get(other) is None else other
+
     def is_changed(self, key: str) -> bool:
         """Whether an override set `key`."""
         return key in self._changes

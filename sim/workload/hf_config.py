@@ -25,7 +25,8 @@ from sim.workload.architecture import (
 )
 from sim.workload.checkpoint import checkpoint_quantization
 from sim.workload.config_fields import ConfigFields
-from sim.workload.model import AttentionSpec, DenseFfn, LayerSpec, ModelSpec, MoeFfn
+from sim.workload.family.transformer import read_transformer
+from sim.workload.model import ModelSpec
 from sim.yamlfile import Document, closest, load_file
 
 DTYPES = {"bfloat16": "bf16", "float16": "f16", "float32": "f32"}
@@ -100,9 +101,9 @@ class _Importer:
         fields.check()
         self._check_keys(architecture)
         card = self._card()
+        body = read_transformer(fields, architecture)
         hidden, vocab = fields.number("hidden_size"), fields.number("vocab_size")
         dtype = self._dtype()
-        layers = self._layers(architecture)
         quantization = checkpoint_quantization(fields.whole, fields.text, self._path, self._name, fields.problems)
         fields.raise_problems()
         digest = hashlib.sha256(json.dumps(fields.whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -112,7 +113,7 @@ class _Importer:
             architecture,
             hidden,
             vocab,
-            tuple(layers),
+            body.layers,
             fields.flag("tie_word_embeddings", default=False),
             dtype,
             quantization,
@@ -121,6 +122,9 @@ class _Importer:
             str(self._path.name),
             digest,
             ("the vision tower is not modelled: text only",) if architecture in WITHOUT_VISION else (),
+            body.is_embedding_scaled,
+            body.has_logit_cap,
+            body.extra,
         )
         self._check_parameters(model, card.get("parameters"))
         return model
@@ -203,86 +207,6 @@ class _Importer:
             fields.refuse(key, f"must be one of {', '.join(DTYPES)}, not {str(value)[:40]!r}")
             return "bf16"
         return DTYPES[value]
-
-    def _layers(self, architecture: str) -> list[LayerSpec]:
-        fields = self._fields
-        count, heads = fields.number("num_hidden_layers"), fields.number("num_attention_heads")
-        kv_heads, hidden = fields.number("num_key_value_heads", default=heads), fields.number("hidden_size")
-        head_dim = fields.number("head_dim", default=max(1, hidden // heads))
-        if heads % kv_heads:
-            message = f"{heads} heads cannot share {kv_heads} key-value heads evenly"
-            fields.refuse("num_key_value_heads", message)
-        if hidden % heads and fields.text.get("head_dim") is None:
-            fields.refuse("head_dim", f"is not given, and hidden_size {hidden} is no multiple of {heads} heads")
-        windows = self._windows(count)
-        ffns = [self._ffn(architecture, index) for index in range(count if not fields.problems else 1)]
-        if fields.problems:
-            return []
-        is_qwen2 = architecture.startswith("Qwen2")
-        bias = fields.flag("attention_bias", default=is_qwen2)
-        attentions = {
-            window: AttentionSpec(
-                heads,
-                kv_heads,
-                head_dim,
-                window,
-                bias or fields.flag("qkv_bias", default=is_qwen2),
-                bias and not is_qwen2,
-                fields.flag("use_qk_norm", default=architecture.startswith("Qwen3")),
-                architecture.startswith("GptOss"),
-            )
-            for window in set(windows)
-        }
-        return [LayerSpec(attentions[windows[index]], ffns[index]) for index in range(count)]
-
-    def _windows(self, count: int) -> list[int | None]:
-        """The window of each layer, None = full attention."""
-        fields = self._fields
-        size = fields.number("sliding_window") if fields.text.get("sliding_window") is not None else None
-        types = fields.text.get("layer_types")
-        if types is not None:
-            return self._listed_windows(types, size, count)
-        if size is None or not fields.flag("use_sliding_window", default=True):
-            return [None] * count
-        first = fields.number("max_window_layers", default=0)
-        return [size if index >= first else None for index in range(count)]
-
-    def _listed_windows(self, types: Any, size: int | None, count: int) -> list[int | None]:
-        fields = self._fields
-        if not isinstance(types, list) or not types or not all(isinstance(each, str) for each in types):
-            fields.refuse("layer_types", "must be a list of names")
-        elif unknown := sorted(set(types) - {"sliding_attention", "full_attention"}):
-            names = ", ".join(unknown)[:80]
-            fields.refuse("layer_types", f"{names} layers are not modelled", code="unsupported_feature")
-        elif len(types) != count and not fields.is_changed("num_hidden_layers"):
-            fields.refuse("layer_types", f"lists {len(types)} layers, num_hidden_layers says {count}")
-        elif size is None and "sliding_attention" in types:
-            fields.refuse("layer_types", "lists sliding_attention, but sliding_window is not given")
-        else:
-            return [size if types[i % len(types)] == "sliding_attention" else None for i in range(count)]
-        return [None] * count
-
-    def _ffn(self, architecture: str, index: int) -> DenseFfn | MoeFfn:
-        fields = self._fields
-        if architecture in DENSE:
-            return DenseFfn(fields.number("intermediate_size"), bias=fields.flag("mlp_bias", default=False))
-        skipped = fields.text.get("mlp_only_layers") or []
-        if not isinstance(skipped, list) or not all(type(each) is int and each >= 0 for each in skipped):
-            fields.refuse("mlp_only_layers", "must be a list of layer numbers")
-            skipped = []
-        if index in skipped or (index + 1) % fields.number("decoder_sparse_step", default=1):
-            return DenseFfn(fields.number("intermediate_size"))
-        experts = fields.number(self._given("num_experts", "num_local_experts"))
-        top_k = fields.number(self._given("num_experts_per_tok", "experts_per_token"))
-        if top_k > experts:
-            fields.refuse("num_experts_per_tok", f"a token cannot choose {top_k} of {experts} experts")
-        width = fields.number(self._given("moe_intermediate_size", "intermediate_size"))
-        is_oss = architecture.startswith("GptOss")
-        return MoeFfn(experts, top_k, width, 0, is_oss, is_oss)
-
-    def _given(self, key: str, other: str) -> str:
-        """The one of two spellings that the configuration has."""
-        return key if self._fields.text.get(key) is not None or self._fields.text.get(other) is None else other
 
 
 def _is_number(value: Any) -> bool:

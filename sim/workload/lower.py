@@ -14,7 +14,8 @@ from math import ceil
 from sim.errors import Problem, WorkloadError
 from sim.workload.graph import Block, Phase, Step, Workload
 from sim.workload.layer import LayerBuilder
-from sim.workload.model import LayerSpec, ModelSpec
+from sim.workload.layer_spec import LayerSpec
+from sim.workload.model import ModelSpec
 from sim.workload.op import Op
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime import RuntimeSpec

@@ -6,49 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
-
-@dataclass(frozen=True, slots=True)
-class AttentionSpec:
-    """Grouped-query attention of one layer; `window`: keys a query sees, None = all of them."""
-
-    heads: int
-    kv_heads: int
-    head_dim: int
-    window: int | None = None
-    qkv_bias: bool = False
-    out_bias: bool = False
-    qk_norm: bool = False
-    sinks: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DenseFfn:
-    """A feed-forward part: gate and up (when gated) and down projections."""
-
-    intermediate: int
-    is_gated: bool = True
-    bias: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class MoeFfn:
-    """A mixture of experts, `top_k` of `experts` a token; `shared_intermediate`: width of the shared one, 0 = none."""
-
-    experts: int
-    top_k: int
-    intermediate: int
-    shared_intermediate: int = 0
-    router_bias: bool = False
-    expert_bias: bool = False
-    is_gated: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class LayerSpec:
-    """One layer."""
-
-    attention: AttentionSpec
-    ffn: DenseFfn | MoeFfn
+from sim.workload.layer_spec import LayerSpec
 
 
 class Tensor(NamedTuple):
@@ -85,6 +43,12 @@ class ModelSpec:
     source_file: str
     digest: str
     warnings: tuple[str, ...] = ()
+    is_embedding_scaled: bool = False
+    """The embedding is multiplied by a factor."""
+    has_logit_cap: bool = False
+    """The logits are squashed or scaled."""
+    extra: tuple[Tensor, ...] = ()
+    """Weights outside the layers besides embedding, head and last norm."""
 
     def tensor_inventory(self) -> list[Tensor]:
         """Every weight tensor class, layer by layer, with its number of elements."""
@@ -93,44 +57,10 @@ class ModelSpec:
         if not self.is_tied:
             tensors.append(Tensor("head", None, table))
         tensors.append(Tensor("norm", None, self.hidden_size))
+        tensors += self.extra
         for index, layer in enumerate(self.layers):
-            tensors += [Tensor(name, index, size) for name, size in self._attention_sizes(layer.attention)]
-            tensors += [Tensor(name, index, size) for name, size in self._ffn_sizes(layer.ffn)]
+            tensors += [Tensor(name, index, size) for name, size in layer.sizes(self.hidden_size)]
         return [tensor for tensor in tensors if tensor.elements]
-
-    def _attention_sizes(self, a: AttentionSpec) -> list[tuple[str, int]]:
-        hidden, q, kv = self.hidden_size, a.heads * a.head_dim, a.kv_heads * a.head_dim
-        bias = (q + 2 * kv if a.qkv_bias else 0) + (hidden if a.out_bias else 0) + (a.heads if a.sinks else 0)
-        norms = 2 * hidden + (2 * a.head_dim if a.qk_norm else 0)
-        return [
-            ("attn_q", q * hidden),
-            ("attn_k", kv * hidden),
-            ("attn_v", kv * hidden),
-            ("attn_o", q * hidden),
-            ("bias", bias),
-            ("norm", norms),
-        ]
-
-    def _ffn_sizes(self, ffn: DenseFfn | MoeFfn) -> list[tuple[str, int]]:
-        hidden = self.hidden_size
-        if isinstance(ffn, DenseFfn):
-            one = hidden * ffn.intermediate
-            bias = (2 * ffn.intermediate + hidden) if ffn.bias else 0
-            return [("ffn_gate", one if ffn.is_gated else 0), ("ffn_up", one), ("ffn_down", one), ("bias", bias)]
-        one = ffn.experts * hidden * ffn.intermediate
-        shared = hidden * ffn.shared_intermediate
-        bias = ffn.experts * ((2 * ffn.intermediate + hidden) if ffn.expert_bias else 0)
-        bias += ffn.experts if ffn.router_bias else 0
-        return [
-            ("expert_gate", one if ffn.is_gated else 0),
-            ("expert_up", one),
-            ("expert_down", one),
-            ("shared_gate", shared),
-            ("shared_up", shared),
-            ("shared_down", shared),
-            ("router", ffn.experts * hidden),
-            ("bias", bias),
-        ]
 
     def parameter_count(self) -> int:
         """All parameters; tied embeddings counted once."""
@@ -142,16 +72,15 @@ class ModelSpec:
         for tensor in self.tensor_inventory():
             share = 1.0
             if tensor.tensor_class.startswith("expert_") and tensor.layer is not None:
-                ffn = self.layers[tensor.layer].ffn
-                share = ffn.top_k / ffn.experts if isinstance(ffn, MoeFfn) else 1.0
+                experts = self.layers[tensor.layer].experts
+                share = experts.top_k / experts.experts if experts else 1.0
             inventory[tensor.tensor_class] += round(tensor.elements * share)
         return sum(inventory.values()) - (0 if self.is_tied else inventory["embedding"])
 
     def kv_elements(self, context: int, window_extra: int = 0) -> int:
         """Cached key and value elements of one sequence of `context` tokens; windowed layers keep window + extra."""
-        total = 0
-        for layer in self.layers:
-            a = layer.attention
-            kept = context if a.window is None else min(context, a.window + window_extra)
-            total += 2 * a.kv_heads * a.head_dim * kept
-        return total
+        return sum(layer.mixer.kv_elements(context, window_extra) for layer in self.layers if layer.mixer)
+
+    def state_bytes(self) -> int:
+        """Recurrent state of one sequence, whatever its length."""
+        return sum(layer.mixer.state_bytes() for layer in self.layers if layer.mixer)

@@ -206,10 +206,11 @@ def _converted(recipe: QuantRecipe, search_dirs: Sequence[str | Path]) -> QuantR
 
 
 def weights_bytes(model: ModelSpec, recipe: QuantRecipe) -> int:
-    """Bytes of all weights as the recipe stores them."""
+    """Bytes of all weights as the recipe stores them; an embedding that is the head too is stored as the head."""
     n_layers = len(model.layers)
-    bits = sum(
-        t.elements * recipe.format_of(t.tensor_class, t.layer, n_layers).bits_per_weight
-        for t in model.tensor_inventory()
-    )
-    return round(bits / 8)
+
+    def bits(name: str, layer: int | None) -> float:
+        stored = "head" if model.is_tied and name == "embedding" else name
+        return recipe.format_of(stored, layer, n_layers).bits_per_weight
+
+    return round(sum(t.elements * bits(t.tensor_class, t.layer) for t in model.tensor_inventory()) / 8)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 
+from sim.errors import Problem, WorkloadError
 from sim.yamlfile import KINDS, source_complaint
 
 LONG_FORM = frozenset({"value", "kind", "source", "date", "range"})
@@ -256,7 +257,15 @@ class RuntimeSpec(_Frozen):
         return self if len(fitting) == len(self.kernels) else self.model_copy(update={"kernels": fitting})
 
     def launches(self, site: str, tokens: int) -> tuple[Launch, ...]:
-        """The element-wise launches of `site` in a step of `tokens` tokens."""
+        """The element-wise launches of `site` in a step of `tokens` tokens.
+
+        Raises:
+            WorkloadError: the runtime does not say what it launches there.
+        """
+        if site not in self.sites:
+            message = f"{self.name}@{self.version} does not say what it launches at {site!r}"
+            hint = "models with such a place do not run on it yet; [] says that nothing is launched there"
+            raise WorkloadError(Problem(message, "no_site", path=site, hint=hint))
         for case in self.sites[site]:
             if case.tokens is None or tokens <= case.tokens:
                 return case.launches

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from sim.errors import InputError, Problem, SpecError
 from sim.paths import find, is_path
 from sim.units import parse_quantity
-from sim.workload.layer import SITES
 from sim.workload.quant import formats
 from sim.workload.runtime import RuntimeFile, RuntimeSpec
+from sim.workload.sites import FAMILY_SITES, SITES
 from sim.yamlfile import Document, Key, closest, load_yaml, problems_of, validate_model
 
 SETTABLE: Mapping[str, type | str] = {
@@ -243,8 +243,8 @@ def _resolve(document: Document, file: RuntimeFile, chosen: str, settings: Mappi
 def _site_problems(document: Document, spec: RuntimeSpec) -> Iterable[Problem]:
     wanted = set(SITES) | {rule.quantize_site for rule in spec.kernels.values() if rule.quantize_site}
     line = document.line_of(("base", "sites"))
-    missing, unknown = sorted(wanted - set(spec.sites)), sorted(set(spec.sites) - wanted)
-    guesses = {site: closest(site, wanted) for site in unknown}
+    missing, unknown = sorted(wanted - set(spec.sites)), sorted(set(spec.sites) - wanted - set(FAMILY_SITES))
+    guesses = {site: closest(site, [*wanted, *FAMILY_SITES]) for site in unknown}
     for site in missing:
         if site not in guesses.values():
             message, hint = f"site {site!r} is not listed", "[] says that nothing is launched there"

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.workload.hf_config import load_model
+from sim.workload.layer_spec import MoeFfn
 from sim.workload.lower import Request, lower, prefill_passes
-from sim.workload.model import MoeFfn
 from sim.workload.op import Attention, Gemm, GroupedGemm
 from sim.workload.quant import formats, resolve_quant, weights_bytes
 from sim.workload.runtime_file import load_runtime

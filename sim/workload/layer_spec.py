@@ -1,0 +1,184 @@
+"""The parts of a layer by their dimensions: each knows its weights, what it caches per token and its state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+Sizes = list[tuple[str, int]]
+"""(tensor class, elements) of the weights of a part."""
+
+
+class Mixer(Protocol):
+    """The part of a layer in which tokens see each other."""
+
+    def sizes(self, hidden: int) -> Sizes:
+        """Weights by tensor class, for a residual stream of `hidden`; without the layer's own norms."""
+        ...
+
+    def kv_elements(self, context: int, window_extra: int) -> int:
+        """Cached elements of one sequence of `context` tokens; a window keeps `window_extra` more."""
+        ...
+
+    def state_bytes(self) -> int:
+        """Recurrent state of one sequence, whatever its length."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionSpec:
+    """Grouped-query attention of one layer; `window`: keys a query sees, None = all of them.
+
+    `is_q_scaled`: queries are multiplied by a factor outside the kernel. `is_gated`: the query projection also makes a
+    gate of the output. `is_key_value`: there is no value projection, values are made from the keys (both are cached).
+    `shares_kv`: keys and values are those of an earlier layer. `v_norm`: values are normalised, without weights.
+    """
+
+    heads: int
+    kv_heads: int
+    head_dim: int
+    window: int | None = None
+    qkv_bias: bool = False
+    out_bias: bool = False
+    qk_norm: bool = False
+    sinks: bool = False
+    is_q_scaled: bool = False
+    is_gated: bool = False
+    is_key_value: bool = False
+    shares_kv: bool = False
+    v_norm: bool = False
+
+    @property
+    def q_width(self) -> int:
+        """Elements of a token's queries."""
+        return self.heads * self.head_dim
+
+    @property
+    def q_columns(self) -> int:
+        """Columns of the query projection, the gate's included."""
+        return self.q_width * (2 if self.is_gated else 1)
+
+    @property
+    def kv_width(self) -> int:
+        """Elements of a token's keys; of its values as many."""
+        return self.kv_heads * self.head_dim
+
+    @property
+    def projected(self) -> tuple[tuple[str, int], ...]:
+        """The projections there are, with their columns."""
+        if self.shares_kv:
+            return (("q", self.q_columns),)
+        values = () if self.is_key_value else (("v", self.kv_width),)
+        return (("q", self.q_columns), ("k", self.kv_width), *values)
+
+    def sizes(self, hidden: int) -> Sizes:
+        """Weights by tensor class."""
+        bias = sum(width for _, width in self.projected) if self.qkv_bias else 0
+        bias += (hidden if self.out_bias else 0) + (self.heads if self.sinks else 0)
+        norms = (1 if self.shares_kv else 2) * self.head_dim if self.qk_norm else 0
+        matrices = [(f"attn_{name}", width * hidden) for name, width in self.projected]
+        return [*matrices, ("attn_o", self.q_width * hidden), ("bias", bias), ("norm", norms)]
+
+    def kv_elements(self, context: int, window_extra: int) -> int:
+        """Keys and values of the tokens that are kept."""
+        kept = context if self.window is None else min(context, self.window + window_extra)
+        return 0 if self.shares_kv else 2 * self.kv_width * kept
+
+    def state_bytes(self) -> int:
+        """None: attention keeps keys and values only."""
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class DenseFfn:
+    """A feed-forward part: gate and up (when gated) and down projections."""
+
+    intermediate: int
+    is_gated: bool = True
+    bias: bool = False
+
+    @property
+    def width(self) -> int:
+        """Activations that a token has at its widest."""
+        return self.intermediate
+
+    def sizes(self, hidden: int) -> Sizes:
+        """Weights by tensor class."""
+        one = hidden * self.intermediate
+        bias = (2 * self.intermediate + hidden) if self.bias else 0
+        return [("ffn_gate", one if self.is_gated else 0), ("ffn_up", one), ("ffn_down", one), ("bias", bias)]
+
+
+@dataclass(frozen=True, slots=True)
+class MoeFfn:
+    """A mixture of experts, `top_k` of `experts` a token; `shared_intermediate`: width of the shared one, 0 = none.
+
+    `shared_gate`: a token weighs the shared expert with a gate of its own. `scales`: weights without a matrix (scales
+    of Gemma 4's router and experts).
+    """
+
+    experts: int
+    top_k: int
+    intermediate: int
+    shared_intermediate: int = 0
+    router_bias: bool = False
+    expert_bias: bool = False
+    is_gated: bool = True
+    shared_gate: bool = False
+    scales: int = 0
+
+    @property
+    def width(self) -> int:
+        """Activations that a token has at its widest."""
+        return self.intermediate * self.top_k
+
+    def sizes(self, hidden: int) -> Sizes:
+        """Weights by tensor class."""
+        one, shared = self.experts * hidden * self.intermediate, hidden * self.shared_intermediate
+        gates = 2 if self.is_gated else 1
+        bias = self.experts * ((gates * self.intermediate + hidden) if self.expert_bias else 0)
+        bias += (self.experts if self.router_bias else 0) + self.scales
+        return [
+            ("expert_gate", one if self.is_gated else 0),
+            ("expert_up", one),
+            ("expert_down", one),
+            ("shared_gate", shared if self.is_gated else 0),
+            ("shared_up", shared),
+            ("shared_down", shared),
+            ("router", self.experts * hidden + (hidden if self.shared_gate else 0)),
+            ("bias", bias),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSpec:
+    """One layer: a mixer and a feed-forward part, each behind a norm; either may be missing.
+
+    `post_norms`: another norm behind each part. `is_scaled`: each part's output is multiplied by a factor. `beside`: a
+    second feed-forward part that works on the same residual stream, with norms of its own (Gemma 4: `ffn` is the
+    dense one, `beside` the experts). `per_layer_input`: width of the token's own input of this layer, 0 = none.
+    """
+
+    mixer: Mixer | None
+    ffn: DenseFfn | MoeFfn | None
+    post_norms: bool = False
+    is_scaled: bool = False
+    beside: MoeFfn | None = None
+    per_layer_input: int = 0
+
+    @property
+    def experts(self) -> MoeFfn | None:
+        """The layer's mixture of experts."""
+        return self.beside or (self.ffn if isinstance(self.ffn, MoeFfn) else None)
+
+    def sizes(self, hidden: int) -> Sizes:
+        """Weights by tensor class, the layer's norms last."""
+        parts = [part for part in (self.mixer, self.ffn) if part is not None]
+        norms = len(parts) * (2 if self.post_norms else 1)
+        found = [size for part in parts for size in part.sizes(hidden)]
+        if self.beside is not None:
+            found += self.beside.sizes(hidden)
+            norms += 3  # before and behind the experts, and behind the dense part alone
+        if self.per_layer_input:
+            found += [("per_layer", 2 * hidden * self.per_layer_input), ("norm", hidden)]
+        return [*found, ("norm", norms * hidden)]

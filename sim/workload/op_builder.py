@@ -1,0 +1,161 @@
+"""Ops one behind the other, each with the runtime's kernel and the launches of its place."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from sim.errors import Problem, WorkloadError
+from sim.workload.layer_spec import MoeFfn
+from sim.workload.model import ModelSpec
+from sim.workload.op import Elementwise, Gemm, GroupedGemm, Op
+from sim.workload.quant import QuantRecipe
+from sim.workload.runtime import RuntimeSpec
+
+
+class PassShape(Protocol):
+    """What a layer needs to know of its pass."""
+
+    @property
+    def sequences(self) -> int:
+        """Sequences in the pass."""
+        ...
+
+    @property
+    def query(self) -> int:
+        """New tokens per sequence."""
+        ...
+
+    @property
+    def context(self) -> int:
+        """Keys that the last of them sees."""
+        ...
+
+    @property
+    def outputs(self) -> int:
+        """Tokens whose output is wanted."""
+        ...
+
+
+class OpBuilder:
+    """Adds ops one behind the other; ids are unique within the step through their prefix."""
+
+    def __init__(
+        self, model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, one: PassShape, kv_dtype: str
+    ) -> None:
+        self.model = model
+        self._quant = quant
+        self.runtime = runtime
+        self.one = one
+        self.kv_dtype = kv_dtype
+        self.ops: list[Op] = []
+        self.previous = ""
+        self._prefix = ""
+        self.tokens = one.sequences * one.query
+
+    def begin(self, prefix: str) -> None:
+        """Start an empty list of ops whose ids begin with `prefix`."""
+        self.ops = []
+        self._prefix = prefix
+
+    def add(self, op: type[Op], site: str, after: tuple[str, ...] | None = None, **fields: Any) -> str:
+        """One op behind the last one, or `after` others; its id."""
+        name = f"{self._prefix}.{site}"
+        taken = sum(1 for other in self.ops if other.id == name or other.id.startswith(name + "~"))
+        name = f"{name}~{taken + 1}" if taken else name
+        if after is None:
+            after = (self.previous,) if self.previous else ()
+        self.ops.append(op(id=name, site=site, after=after, **fields))
+        self.previous = name
+        return name
+
+    def launch(self, site: str, elements: int, rows: int = 0, extra: tuple[str, ...] = ()) -> None:
+        """The element-wise launches of a site, one op each."""
+        for launch in self.runtime.launches(site, self.tokens):
+            covered = max(1, round(elements * launch.share))
+            after = (self.previous, *extra) if self.previous else extra
+            self.add(
+                Elementwise,
+                site,
+                after,
+                elements=covered,
+                read_bytes=round(covered * launch.read),
+                write_bytes=round(covered * launch.write),
+                flops_per_element=launch.flops,
+                rows=(rows or self.tokens) if launch.is_row else 0,
+                threads=launch.threads,
+                row_cycles=launch.row_cycles,
+                is_cold=launch.is_cold,
+                dtype=self.runtime.activation_dtype,
+            )
+
+    def gemm(self, site: str, tensor: str, m: int, n: int, k: int, index: int, *, is_gated: bool = False) -> None:
+        """A product with the weights of a tensor class, and what its kernel wants launched before it."""
+        dtype = self._quant.format_of(tensor, index, len(self.model.layers)).name
+        kernel = self.runtime.kernels[self._choose("gemm", dtype, m, n, k, site)]
+        if kernel.quantize_site:
+            self.launch(kernel.quantize_site, m * k)
+        act = self.runtime.activation_dtype
+        self.add(
+            Gemm, site, m=m, n=n, k=k, dtype=dtype, inputs=kernel.activation or act, outputs=act, is_gated=is_gated
+        )
+
+    def grouped(
+        self,
+        site: str,
+        tensor: str,
+        ffn: MoeFfn,
+        tokens: int,
+        n: int,
+        k: int,
+        index: int,
+        *,
+        rows: int,
+        is_gated: bool = False,
+    ) -> None:
+        """The same for the experts' weights; `rows`: activations to bring into the kernel's format."""
+        dtype = self._quant.format_of(tensor, index, len(self.model.layers)).name
+        kernel = self.runtime.kernels[self._choose("grouped_gemm", dtype, tokens, n, k, site)]
+        if kernel.quantize_site:
+            self.launch(kernel.quantize_site, rows * k)
+        act = self.runtime.activation_dtype
+        self.add(
+            GroupedGemm,
+            site,
+            tokens=tokens,
+            experts=ffn.experts,
+            top_k=ffn.top_k,
+            n=n,
+            k=k,
+            dtype=dtype,
+            skew=self.model.expert_skew or 0.0,
+            inputs=kernel.activation or act,
+            outputs=act,
+            is_gated=is_gated,
+        )
+
+    def _choose(self, kind: str, dtype: str, m: int, n: int, k: int, site: str) -> str:
+        return choose_kernel(self.runtime, kind, dtype, site, m=m, n=n, k=k)
+
+
+def choose_kernel(runtime: RuntimeSpec, kind: str, dtype: str, site: str, **sizes: int) -> str:
+    """Name of the first kernel of the runtime whose conditions hold.
+
+    `sizes`: m, n, k, or query, batch, head_dim, gqa.
+
+    Raises:
+        WorkloadError: none does; names the formats that there are kernels for.
+    """
+    for name, rule in runtime.kernels.items():
+        if (
+            kind not in rule.ops
+            or (rule.dtypes and dtype not in rule.dtypes)
+            or (rule.sites and site not in rule.sites)
+        ):
+            continue
+        if all(getattr(rule, size)[0] <= value <= getattr(rule, size)[1] for size, value in sizes.items()):
+            return name
+    formats = sorted({each for rule in runtime.kernels.values() if kind in rule.ops for each in rule.dtypes})
+    wanted = ", ".join(f"{size} {value}" for size, value in sizes.items())
+    message = f"{runtime.name}@{runtime.version} has no {kind} kernel for {dtype[:40]} ({wanted})"
+    hint = f"it has some for {', '.join(formats)}" if formats and dtype not in formats else None
+    raise WorkloadError(Problem(message, code="no_kernel", path=site or None, hint=hint))
