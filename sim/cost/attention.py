@@ -1,7 +1,7 @@
 """Attention as CTA programs: prefill over query tiles, decode split over the keys.
 
 A CTA holds a tile of queries (with grouped-query packing: the query heads of one KV head together) and walks the keys
-it may see, one tile per K-step: QK^T, softmax on the CUDA cores, PV. FLOPs per score: 4 x head_dim.
+it may see, one tile per K-step: QK^T, softmax on the CUDA cores, PV. FLOPs per score: 2 x (head size + value size).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def scores(op: Attention) -> float:
 
 def flops(op: Attention) -> float:
     """Useful FLOPs: QK^T and PV over unmasked scores."""
-    return 4.0 * op.batch * op.heads * op.head_dim * scores(op)
+    return 2.0 * op.batch * op.heads * (op.head_dim + op.values) * scores(op)
 
 
 def kv_bytes(op: Attention, kv: Format) -> float:
     """Bytes of keys and values that the op has to see at least once."""
     seen = op.context if op.window is None else min(op.context, op.window + op.query - 1)
-    return 2.0 * op.batch * op.kv_heads * op.head_dim * seen * kv.bits_per_weight / 8
+    return 1.0 * op.batch * op.kv_heads * op.cached * seen * kv.bits_per_weight / 8
 
 
 def prefill_kernel(
@@ -53,7 +53,7 @@ def prefill_kernel(
         for start, end in tiles_seen
     ]
     tiles = n_q * head_groups * op.batch
-    kv_step = 2.0 * rule.tile_n * op.head_dim * kv.bits_per_weight / 8
+    kv_step = 1.0 * rule.tile_n * op.cached * kv.bits_per_weight / 8
     query_bytes = op.query * op.heads * op.head_dim * op.batch * act.bits_per_weight / 8
     mean_steps = sum(steps) / n_q
     is_uniform = rule.schedule == "persistent" or len(set(steps)) == 1
@@ -71,7 +71,7 @@ def prefill_kernel(
         stages=rule.stages,
         schedule="persistent" if rule.schedule == "persistent" else "tiles",
         kinds=() if is_uniform else _kinds(steps, head_groups * op.batch, sms),
-        store_bytes=query_bytes / tiles,
+        store_bytes=query_bytes / tiles * op.values / op.head_dim,
         threads=rule.threads,
         shared_bytes=_shared(op, rule, kv, rows),
         registers=rule.registers,
@@ -97,14 +97,15 @@ def decode_kernel(
     wanted = rule.split_per_sm * slots // units if rule.split_per_sm else ceil(slots / units) if units < slots else 1
     split = max(1, min(rule.split_limit, wanted, all_steps // rule.split_steps))
     steps = ceil(all_steps / split)
-    kv_total = 2.0 * keys * op.head_dim * kv.bits_per_weight / 8
+    kv_total = 1.0 * keys * op.cached * kv.bits_per_weight / 8
     query_bytes = packed * op.head_dim * act.bits_per_weight / 8
     operands = (
         Operand("inputs", query_bytes / steps, "b", inputs_resident),
         Operand("kv", kv_total / (split * steps), "b", access=rule.access, shared_by=op.heads // packed // op.kv_heads),
     )
     rows = min(rule.tile_m, key=lambda r: (ceil(packed / r), r))
-    stored = query_bytes if split == 1 else packed * (op.head_dim + 2) * 4.0
+    out_bytes = query_bytes * op.values / op.head_dim
+    stored = out_bytes if split == 1 else packed * (op.values + 2) * 4.0
     return Kernel(
         name=name,
         tiles=units * split,
@@ -166,7 +167,7 @@ def _kinds(steps: list[int], per_tile: int, sms: int) -> tuple[tuple[int, int], 
 
 def _work(op: Attention, rule: KernelRule, rows: int) -> tuple[Work, ...]:
     pairs = rows * rule.tile_n
-    work = [Work(rule.unit, 4.0 * pairs * op.head_dim, rule.efficiency)]
+    work = [Work(rule.unit, 2.0 * pairs * (op.head_dim + op.values), rule.efficiency)]
     if rule.alu_flops_per_score:
         work.append(Work("fp32", rule.alu_flops_per_score * pairs))
     return tuple(work)
@@ -175,5 +176,5 @@ def _work(op: Attention, rule: KernelRule, rows: int) -> tuple[Work, ...]:
 def _shared(op: Attention, rule: KernelRule, kv: Format, rows: int) -> int:
     if rule.shared_bytes is not None:
         return rule.shared_bytes
-    tile = rule.stages * 2 * rule.tile_n * op.head_dim * kv.bits_per_weight / 8
+    tile = rule.stages * rule.tile_n * op.cached * kv.bits_per_weight / 8
     return round(tile + rows * op.head_dim * 2)

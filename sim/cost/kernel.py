@@ -9,8 +9,9 @@ from sim.cost.attention import decode_kernel, kv_bytes, prefill_kernel
 from sim.cost.elementwise import custom_kernel, streaming_kernel
 from sim.cost.gemm import Formats, gemm_kernel, grouped_kernel
 from sim.cost.program import Kernel
+from sim.cost.scan import input_bytes, scan_kernel, state_bytes
 from sim.errors import Problem, WorkloadError
-from sim.workload.op import Attention, Custom, Elementwise, Gemm, GroupedGemm, Op
+from sim.workload.op import Attention, Custom, Elementwise, Gemm, GroupedGemm, Op, Scan
 from sim.workload.op_builder import choose_kernel
 from sim.workload.popularity import route
 from sim.workload.quant import Format
@@ -82,12 +83,18 @@ class Lowering:
             return self._gemm(op, name, rule, inputs_resident=inputs_resident)
         if isinstance(op, GroupedGemm):
             return grouped_kernel(op, name, rule, self._formats(op, rule), self.sms, inputs_resident=inputs_resident)
+        return self._sequence_kernel(op, name, rule, inputs_resident=inputs_resident)
+
+    def _sequence_kernel(self, op: Op, name: str, rule: KernelRule, *, inputs_resident: bool) -> Kernel:
+        """Kernels in which tokens see each other."""
+        if isinstance(op, Scan):
+            state, act = self._format(op.state_dtype), self._format(op.dtype)
+            return scan_kernel(op, name, rule, state, act, inputs_resident=inputs_resident)
         if not isinstance(op, Attention):
             raise WorkloadError(Problem(f"op {op.id!r} ({op.kind}) is not a kernel", code="no_kernel"))
         kv, act = self._format(op.kv_dtype), self._format(op.dtype)
-        if op.query == 1:
-            return decode_kernel(op, name, rule, kv, act, self.sms, inputs_resident=inputs_resident)
-        return prefill_kernel(op, name, rule, kv, act, self.sms, inputs_resident=inputs_resident)
+        build = decode_kernel if op.query == 1 else prefill_kernel
+        return build(op, name, rule, kv, act, self.sms, inputs_resident=inputs_resident)
 
     def _gemm(self, op: Gemm, name: str, rule: KernelRule, *, inputs_resident: bool) -> Kernel:
         """The rule's kernel; of several variants the one that the estimate finds fastest, the first of equals."""
@@ -119,12 +126,20 @@ class Lowering:
             return Traffic(
                 rows * op.k * bits[op.inputs], active * op.n * op.k * bits[op.dtype], rows * width * bits[op.outputs]
             )
-        if isinstance(op, Attention):
-            queries = op.batch * op.query * op.heads * op.head_dim * bits[op.dtype]
-            return Traffic(queries, kv_bytes(op, self.formats[op.kv_dtype]), queries)
+        if isinstance(op, Attention | Scan):
+            return self._sequence_traffic(op)
         if isinstance(op, Custom):
             return Traffic(op.read_bytes, 0.0, op.write_bytes)
         return Traffic(0.0, 0.0, 0.0)
+
+    def _sequence_traffic(self, op: Attention | Scan) -> Traffic:
+        bits = self._bytes_per_element
+        if isinstance(op, Scan):
+            once = state_bytes(op, self.formats[op.state_dtype])
+            made = op.batch * op.query * op.heads * op.value_dim * bits[op.dtype]
+            return Traffic(input_bytes(op, self.formats[op.dtype]), once, made + once)
+        queries = op.batch * op.query * op.heads * op.head_dim * bits[op.dtype]
+        return Traffic(queries, kv_bytes(op, self.formats[op.kv_dtype]), queries * op.values / op.head_dim)
 
     def _format(self, name: str) -> Format:
         try:
@@ -172,4 +187,6 @@ def _sizes(op: Op) -> dict[str, int]:
             "gqa": op.heads // op.kv_heads,
             "window": op.window or 0,
         }
+    if isinstance(op, Scan):
+        return {"query": op.query, "batch": op.batch, "head_dim": op.key_dim}
     return {}

@@ -9,7 +9,7 @@ from sim.system.text_table import text_table
 from sim.workload.graph import Step
 from sim.workload.lower import Pass, build_step
 from sim.workload.model import ModelSpec
-from sim.workload.op import Attention, Elementwise, Gemm, GroupedGemm, Op
+from sim.workload.op import Attention, Elementwise, Gemm, GroupedGemm, Op, Scan
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.sites import FAMILY_SITES, SITES
@@ -45,6 +45,8 @@ def shape(op: Op) -> str:
         window = f", window {op.window}" if op.window else ""
         heads = f"{op.heads}/{op.kv_heads} heads of {op.head_dim}"
         return f"{op.batch} x {op.query} queries, {op.context} keys{window}, {heads}, KV {op.kv_dtype}"
+    if isinstance(op, Scan):
+        return f"{op.batch} x {op.query} tokens, {op.heads}/{op.key_heads} heads, state {op.key_dim} x {op.value_dim}"
     if isinstance(op, Elementwise):
         return f"{op.elements:,} elements, {op.read_bytes or 0:,} B in, {op.write_bytes or 0:,} B out"
     return ""

@@ -27,8 +27,38 @@ MOE = frozenset(
 )
 """A mixture of experts in all or some layers."""
 
+GEMMA4 = frozenset({"Gemma4ForCausalLM", "Gemma4ForConditionalGeneration"})
+"""Heads of different sizes, shared keys, experts beside a dense part."""
+
+GATED_DELTA = frozenset(
+    {
+        "Qwen3NextForCausalLM",
+        "Qwen3_5ForCausalLM",
+        "Qwen3_5ForConditionalGeneration",
+        "Qwen3_5MoeForCausalLM",
+        "Qwen3_5MoeForConditionalGeneration",
+    }
+)
+"""Gated delta nets and attention by turns."""
+
+MAMBA2 = frozenset({"NemotronHForCausalLM"})
+"""Mamba2, attention and feed-forward parts by a pattern."""
+
+LATENT = frozenset({"DeepseekV3ForCausalLM", "KimiK25ForConditionalGeneration"})
+"""Multi-head latent attention."""
+
+LLAMA4 = frozenset({"Llama4ForCausalLM", "Llama4ForConditionalGeneration"})
+"""Chunked attention and interleaved experts."""
+
+MODELLED = DENSE | MOE | GEMMA4 | GATED_DELTA | MAMBA2 | LATENT | LLAMA4
+
 WITHOUT_VISION = frozenset(
     {
+        "Gemma4ForConditionalGeneration",
+        "KimiK25ForConditionalGeneration",
+        "Llama4ForConditionalGeneration",
+        "Qwen3_5ForConditionalGeneration",
+        "Qwen3_5MoeForConditionalGeneration",
         "Gemma3ForConditionalGeneration",
         "Mistral3ForConditionalGeneration",
         "Qwen3VLForConditionalGeneration",
@@ -38,17 +68,15 @@ WITHOUT_VISION = frozenset(
 """Modelled as far as their text goes."""
 
 REASONS = {
-    "Deepseek": "multi-head latent attention",
-    "Kimi": "multi-head latent attention",
-    "Llama4": "chunked attention and interleaved experts",
-    "NemotronH": "Mamba2 layers",
+    "DeepseekV32": "sparse attention",
+    "DeepseekV4": "compressed sparse attention",
+    "Deepseek": "an earlier form of latent attention",
+    "KimiLinear": "Kimi delta attention",
+    "Kimi": "multi-head latent attention under another name",
     "Nemotron": "layers of unequal shape",
     "DeciLM": "layers of unequal shape",
     "Gemma2": "scores that are squashed",
-    "Gemma3n": "shared keys and alternating up-dates",
-    "Gemma4": "mixed head sizes and shared keys",
-    "Qwen3_5": "gated delta net layers",
-    "Qwen3Next": "gated delta net layers",
+    "Gemma3n": "shared keys and alternating updates",
 }
 """Why not, by how the name of an architecture begins."""
 

@@ -17,6 +17,7 @@ from sim.workload.architecture import (
     EXPERT_KEYS,
     HARMLESS,
     KNOWN,
+    MODELLED,
     MOE,
     MOST_PARAMETERS,
     REASONS,
@@ -25,7 +26,7 @@ from sim.workload.architecture import (
 )
 from sim.workload.checkpoint import checkpoint_quantization
 from sim.workload.config_fields import ConfigFields
-from sim.workload.family.transformer import read_transformer
+from sim.workload.family.readers import keys_of, reader_of
 from sim.workload.model import ModelSpec
 from sim.yamlfile import Document, closest, load_file
 
@@ -101,7 +102,7 @@ class _Importer:
         fields.check()
         self._check_keys(architecture)
         card = self._card()
-        body = read_transformer(fields, architecture)
+        body = reader_of(architecture)(fields, architecture)
         hidden, vocab = fields.number("hidden_size"), fields.number("vocab_size")
         dtype = self._dtype()
         quantization = checkpoint_quantization(fields.whole, fields.text, self._path, self._name, fields.problems)
@@ -136,9 +137,9 @@ class _Importer:
             fields.refuse("architectures", "must list the architecture, e.g. [LlamaForCausalLM]")
             fields.raise_problems()
         name = str(given[0])  # type: ignore[index]
-        if name not in DENSE | MOE:
+        if name not in MODELLED:
             why = next((why for start, why in REASONS.items() if name.startswith(start)), "it is not described yet")
-            hint = f"modelled: {', '.join(sorted(DENSE | MOE))}"
+            hint = f"modelled: {', '.join(sorted(MODELLED))}"
             message = f"{name[:80]} is not modelled: {why}"
             fields.refuse("architectures", message, code="unsupported_architecture", hint=hint)
             fields.raise_problems()
@@ -153,7 +154,7 @@ class _Importer:
                 self._fields.refuse(key, f"{architecture} has no experts", code="unsupported_feature")
             elif key == "mlp_bias" and architecture in MOE:
                 self._fields.refuse(key, f"{architecture} has no such bias", code="unsupported_feature")
-            elif key in KNOWN:
+            elif key in KNOWN or key in keys_of(architecture):
                 continue
             elif STRUCTURAL.search(key) and not key.startswith(("rope_", "attention_dropout")):
                 self._fields.refuse(key, f"is not modelled ({str(value)[:40]})", code="unsupported_feature")

@@ -7,6 +7,8 @@ the launches that the runtime's table lists for it (an empty list: fused into a 
 from __future__ import annotations
 
 from sim.workload.layer_spec import AttentionSpec, DenseFfn, LayerSpec, MoeFfn
+from sim.workload.mixer_spec import GatedDeltaSpec, LatentSpec, Mamba2Spec
+from sim.workload.mixers import gated_delta, latent, mamba2
 from sim.workload.op import Attention, Op
 from sim.workload.op_builder import OpBuilder
 
@@ -21,6 +23,10 @@ class LayerBuilder(OpBuilder):
         self.launch("embed", elements)
         if self.model.is_embedding_scaled:
             self.launch("embed_scale", elements)
+        own = sum(layer.per_layer_input for layer in self.model.layers)
+        if own:
+            self.gemm("per_layer_inputs", "per_layer", self.tokens, own, self.model.hidden_size, 0)
+            self.launch("per_layer_inputs", self.tokens * own)
         return self.ops
 
     def layer(self, layer: LayerSpec, index: int, prefix: str, outputs: int | None = None) -> list[Op]:
@@ -58,14 +64,29 @@ class LayerBuilder(OpBuilder):
             self.launch("attn_norm", self.tokens * self.model.hidden_size, rows=self.tokens)
         if isinstance(layer.mixer, AttentionSpec):
             self._attention(layer.mixer, index)
+        elif isinstance(layer.mixer, GatedDeltaSpec):
+            gated_delta(self, layer.mixer, index)
+        elif isinstance(layer.mixer, Mamba2Spec):
+            mamba2(self, layer.mixer, index)
+        elif isinstance(layer.mixer, LatentSpec):
+            latent(self, layer.mixer, index)
 
     def _project(self, layer: LayerSpec, index: int, tokens: int) -> None:
         """The mixer's output projection, and back to the residual stream."""
-        if isinstance(layer.mixer, AttentionSpec):
-            self.gemm("o", "attn_o", tokens, self.model.hidden_size, layer.mixer.q_width, index)
-            if layer.mixer.out_bias:
-                self.launch("attn_out_bias", tokens * self.model.hidden_size)
-        if layer.mixer is not None:
+        mixer, hidden = layer.mixer, self.model.hidden_size
+        if isinstance(mixer, AttentionSpec):
+            if mixer.is_gated:
+                self.launch("attn_gate", tokens * mixer.q_width)
+            self.gemm("o", "attn_o", tokens, hidden, mixer.q_width, index)
+            if mixer.out_bias:
+                self.launch("attn_out_bias", tokens * hidden)
+        elif isinstance(mixer, GatedDeltaSpec):
+            self.gemm("linear_out", "linear_out", tokens, hidden, mixer.value_width, index)
+        elif isinstance(mixer, Mamba2Spec):
+            self.gemm("linear_out", "linear_out", tokens, hidden, mixer.inner, index)
+        elif isinstance(mixer, LatentSpec):
+            self.gemm("o", "attn_o", tokens, hidden, mixer.heads * mixer.value_dim, index)
+        if mixer is not None:
             self._join("attn", layer, tokens)
 
     def _join(self, part: str, layer: LayerSpec, tokens: int) -> None:
@@ -100,6 +121,8 @@ class LayerBuilder(OpBuilder):
             self.launch("q_norm", tokens * a.q_width, rows=tokens * a.heads)
             if not a.shares_kv:
                 self.launch("k_norm", tokens * a.kv_width, rows=tokens * a.kv_heads)
+        if a.v_norm and not a.shares_kv:
+            self.launch("v_norm", tokens * a.kv_width, rows=tokens * a.kv_heads)
         self.launch("rope_q", tokens * a.q_width)
         if a.is_q_scaled:
             self.launch("q_scale", tokens * a.q_width)
@@ -114,7 +137,7 @@ class LayerBuilder(OpBuilder):
             window += self.runtime.ubatch_tokens
         self.add(
             Attention,
-            "attention",
+            "attention_mixed" if self.model.has_mixed_heads else "attention",
             batch=one.sequences,
             heads=a.heads,
             kv_heads=a.kv_heads,
@@ -132,7 +155,28 @@ class LayerBuilder(OpBuilder):
             self._moe(ffn, index, tokens)
         else:
             self._dense(ffn, index, tokens)
+        if layer.beside is not None:
+            self._beside(layer.beside, index, tokens)
         self._join("ffn", layer, tokens)
+        if layer.per_layer_input:
+            self._own_input(layer.per_layer_input, index, tokens)
+
+    def _beside(self, ffn: MoeFfn, index: int, tokens: int) -> None:
+        """Experts beside a dense part, on the same residual stream."""
+        elements = tokens * self.model.hidden_size
+        self.launch("dense_post_norm", elements, rows=tokens)
+        self.launch("router_norm", elements, rows=tokens)
+        self.launch("beside_norm", elements, rows=tokens)
+        self._moe(ffn, index, tokens)
+        self.launch("beside_post_norm", elements, rows=tokens)
+
+    def _own_input(self, width: int, index: int, tokens: int) -> None:
+        """The layer's own input of each token, through a gate and back to the residual stream."""
+        hidden = self.model.hidden_size
+        self.gemm("per_layer_gate", "per_layer", tokens, width, hidden, index)
+        self.launch("per_layer_gate", tokens * width)
+        self.gemm("per_layer_out", "per_layer", tokens, hidden, width, index)
+        self.launch("per_layer_post_norm", tokens * hidden, rows=tokens)
 
     def _dense(self, ffn: DenseFfn, index: int, tokens: int) -> None:
         model = self.model
@@ -153,22 +197,43 @@ class LayerBuilder(OpBuilder):
             self.launch("router_bias", tokens * ffn.experts)
         self.launch("router_topk", tokens * ffn.experts, rows=tokens)
         self.launch("moe_sort", rows)
-        self.launch("moe_gather", rows * hidden)
-        if self.runtime.gate_up == "fused":
-            self.grouped("moe_gate_up", "expert_gate", ffn, tokens, 2 * width, hidden, index, rows=rows)
+        self.launch("moe_gather", rows * (ffn.latent or hidden))
+        deep = ffn.latent or hidden
+        if ffn.latent:
+            self.gemm("latent_in", "expert_latent", tokens, deep, hidden, index)
+        if not ffn.is_gated:
+            self.grouped("moe_up", "expert_up", ffn, tokens, width, deep, index, rows=rows)
+        elif self.runtime.gate_up == "fused":
+            self.grouped("moe_gate_up", "expert_gate", ffn, tokens, 2 * width, deep, index, rows=rows)
         else:
-            self.grouped("moe_gate", "expert_gate", ffn, tokens, width, hidden, index, rows=rows)
-            self.grouped("moe_up", "expert_up", ffn, tokens, width, hidden, index, rows=rows)
+            self.grouped("moe_gate", "expert_gate", ffn, tokens, width, deep, index, rows=rows)
+            self.grouped("moe_up", "expert_up", ffn, tokens, width, deep, index, rows=rows)
         if ffn.expert_bias:
             self.launch("moe_gate_bias", rows * width)
             self.launch("moe_up_bias", rows * width)
         self.launch("moe_activation", rows * width)
-        self.grouped("moe_down", "expert_down", ffn, tokens, hidden, width, index, rows=rows)
+        self.grouped("moe_down", "expert_down", ffn, tokens, deep, width, index, rows=rows)
         if ffn.expert_bias:
-            self.launch("moe_down_bias", rows * hidden)
-        self.launch("moe_weight", rows * hidden)
-        self.launch("moe_sum", rows * hidden)
+            self.launch("moe_down_bias", rows * deep)
+        self.launch("moe_weight", rows * deep)
+        self.launch("moe_sum", rows * deep)
+        if ffn.latent:
+            self.gemm("latent_out", "expert_latent", tokens, hidden, deep, index)
         if ffn.shared_intermediate:
-            self.gemm("shared_up", "shared_up", tokens, 2 * ffn.shared_intermediate, hidden, index)
-            self.launch("activation", tokens * ffn.shared_intermediate)
-            self.gemm("shared_down", "shared_down", tokens, hidden, ffn.shared_intermediate, index)
+            self._shared_expert(ffn, index, tokens)
+
+    def _shared_expert(self, ffn: MoeFfn, index: int, tokens: int) -> None:
+        """The expert that every token has, behind the others."""
+        hidden, width = self.model.hidden_size, ffn.shared_intermediate
+        if ffn.is_gated and self.runtime.gate_up == "fused":
+            self.gemm("shared_gate_up", "shared_gate", tokens, 2 * width, hidden, index)
+        else:
+            if ffn.is_gated:
+                self.gemm("shared_gate_proj", "shared_gate", tokens, width, hidden, index)
+            self.gemm("shared_up", "shared_up", tokens, width, hidden, index)
+        self.launch("activation", tokens * width)
+        self.gemm("shared_down", "shared_down", tokens, hidden, width, index)
+        if ffn.shared_gate:
+            self.gemm("shared_weight", "router", tokens, 1, hidden, index)
+            self.launch("shared_gate", tokens * hidden)
+        self.launch("shared_add", tokens * hidden)

@@ -113,7 +113,8 @@ class DenseFfn:
 class MoeFfn:
     """A mixture of experts, `top_k` of `experts` a token; `shared_intermediate`: width of the shared one, 0 = none.
 
-    `shared_gate`: a token weighs the shared expert with a gate of its own. `scales`: weights without a matrix (scales
+    `shared_gate`: a token weighs the shared expert with a gate of its own. `latent`: the experts work on a projection
+    of the residual stream to this width, 0 = on the stream itself. `scales`: weights without a matrix (scales
     of Gemma 4's router and experts).
     """
 
@@ -126,6 +127,7 @@ class MoeFfn:
     is_gated: bool = True
     shared_gate: bool = False
     scales: int = 0
+    latent: int = 0
 
     @property
     def width(self) -> int:
@@ -134,7 +136,8 @@ class MoeFfn:
 
     def sizes(self, hidden: int) -> Sizes:
         """Weights by tensor class."""
-        one, shared = self.experts * hidden * self.intermediate, hidden * self.shared_intermediate
+        one = self.experts * (self.latent or hidden) * self.intermediate
+        shared = hidden * self.shared_intermediate
         gates = 2 if self.is_gated else 1
         bias = self.experts * ((gates * self.intermediate + hidden) if self.expert_bias else 0)
         bias += (self.experts if self.router_bias else 0) + self.scales
@@ -145,6 +148,7 @@ class MoeFfn:
             ("shared_gate", shared if self.is_gated else 0),
             ("shared_up", shared),
             ("shared_down", shared),
+            ("expert_latent", 2 * hidden * self.latent),
             ("router", self.experts * hidden + (hidden if self.shared_gate else 0)),
             ("bias", bias),
         ]

@@ -153,12 +153,12 @@ def build_step(
 
 
 def _runs(layers: list[tuple[LayerSpec, bool]]) -> list[tuple[list[int], int]]:
-    """Cut the layer sequence into repeating cycles of at most four layers: (indices of one cycle, repeats)."""
+    """Cut the layer sequence into repeating cycles of at most six layers: (indices of one cycle, repeats)."""
     runs: list[tuple[list[int], int]] = []
     start = 0
     while start < len(layers):
         best_period, best_repeat = 1, 1
-        for period in (1, 2, 3, 4):
+        for period in (1, 2, 3, 4, 6):
             repeat = 1
             cycle = layers[start : start + period]
             while len(cycle) == period and layers[start + repeat * period : start + (repeat + 1) * period] == cycle:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sim.workload.layer_spec import LayerSpec
+from sim.workload.layer_spec import AttentionSpec, LayerSpec
 
 
 class Tensor(NamedTuple):
@@ -49,6 +49,11 @@ class ModelSpec:
     """The logits are squashed or scaled."""
     extra: tuple[Tensor, ...] = ()
     """Weights outside the layers besides embedding, head and last norm."""
+
+    @property
+    def has_mixed_heads(self) -> bool:
+        """Whether layers have heads of different sizes: some attention kernels cannot serve such a model."""
+        return len({layer.mixer.head_dim for layer in self.layers if isinstance(layer.mixer, AttentionSpec)}) > 1
 
     def tensor_inventory(self) -> list[Tensor]:
         """Every weight tensor class, layer by layer, with its number of elements."""

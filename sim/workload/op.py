@@ -55,7 +55,11 @@ class GroupedGemm(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attention(Op):
-    """Causal attention: `query` new positions of each of `batch` sequences; `context` keys seen by the last of them."""
+    """Causal attention: `query` new positions of each of `batch` sequences; `context` keys seen by the last of them.
+
+    `value_dim`: size of a value where it is not that of a key. `is_latent`: values are the first part of the keys, so
+    that only keys are read.
+    """
 
     kind: ClassVar[str] = "attention"
     batch: int
@@ -67,6 +71,38 @@ class Attention(Op):
     window: int | None = None
     kv_dtype: str = "bf16"
     dtype: str = "bf16"
+    value_dim: int | None = None
+    is_latent: bool = False
+
+    @property
+    def values(self) -> int:
+        """Size of a value."""
+        return self.head_dim if self.value_dim is None else self.value_dim
+
+    @property
+    def cached(self) -> int:
+        """Elements read per key and KV head."""
+        return self.head_dim if self.is_latent else self.head_dim + self.values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan(Op):
+    """A linear recurrence: every head of every sequence carries a state of key_dim x value_dim over `query` tokens.
+
+    `key_heads`: heads that have keys (and queries) of their own. `is_delta`: the update first takes out what the state
+    already says of the key (the delta rule).
+    """
+
+    kind: ClassVar[str] = "scan"
+    batch: int
+    heads: int
+    key_heads: int
+    key_dim: int
+    value_dim: int
+    query: int
+    is_delta: bool = False
+    dtype: str = "bf16"
+    state_dtype: str = "f32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,5 +162,5 @@ class Custom(Op):
 
 
 OP_KINDS: dict[str, type[Op]] = {
-    cls.kind: cls for cls in (Gemm, GroupedGemm, Attention, Elementwise, Copy, Host, Custom)
+    cls.kind: cls for cls in (Gemm, GroupedGemm, Attention, Scan, Elementwise, Copy, Host, Custom)
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from sim.errors import InputError
 from sim.units import parse_quantity
-from sim.workload.op import OP_KINDS, Attention, GroupedGemm, Op
+from sim.workload.op import OP_KINDS, Attention, GroupedGemm, Op, Scan
 from sim.workload.quant import formats
 from sim.yamlfile import closest
 
@@ -20,7 +20,7 @@ FIELD_ALIASES: Mapping[str, Mapping[str, str]] = {
     "custom": {"read": "read_bytes", "write": "write_bytes"},
 }
 UNITS = {"size_bytes": "B", "duration_s": "s", "read_bytes": "B", "write_bytes": "B", "flops": "FLOP"}
-FORMATS = frozenset({"dtype", "kv_dtype", "inputs", "outputs"})
+FORMATS = frozenset({"dtype", "kv_dtype", "state_dtype", "inputs", "outputs"})
 MAY_BE_ZERO = frozenset(
     {
         "flops",
@@ -47,6 +47,9 @@ LIMITS: Mapping[str, float] = {
     "heads": 2**14,
     "kv_heads": 2**14,
     "head_dim": 2**14,
+    "key_heads": 2**14,
+    "key_dim": 2**14,
+    "value_dim": 2**14,
     "query": 2**24,
     "context": 2**31,
     "window": 2**31,
@@ -86,6 +89,12 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "heads": ("", "query heads"),
     "kv_heads": ("", "key-value heads, shared evenly by the query heads"),
     "head_dim": ("elements", "size of a head"),
+    "key_heads": ("", "heads with keys and queries of their own, shared evenly by the heads"),
+    "key_dim": ("elements", "size of a key: rows of the state"),
+    "value_dim": ("elements", "size of a value; of a state: its columns"),
+    "is_latent": ("", "values are the first part of the keys: only keys are read"),
+    "is_delta": ("", "delta rule: the update takes out what the state already says of the key"),
+    "state_dtype": ("format", "format of the recurrent state"),
     "query": ("tokens", "new positions of each sequence; 1 is decode"),
     "context": ("keys", "keys that the last query sees, its own included"),
     "window": ("keys", "sliding window; null = all keys"),
@@ -167,14 +176,23 @@ def read_op(given: str, entry: Mapping[str, Any], defaults: Mapping[str, Any], r
 def _contradiction(op: Op) -> str | None:
     """What is wrong with the fields together."""
     if isinstance(op, Attention):
-        if op.heads % op.kv_heads:
-            return f"{op.heads} heads cannot share {op.kv_heads} key-value heads evenly"
-        if op.query > op.context:
-            return f"context {op.context} counts all keys that the last of {op.query} queries sees, its own included"
+        return _attention_contradiction(op)
+    if isinstance(op, Scan) and op.heads % op.key_heads:
+        return f"{op.heads} heads cannot share {op.key_heads} key heads evenly"
     if isinstance(op, GroupedGemm) and op.top_k > op.experts:
         return f"a token cannot choose {op.top_k} of {op.experts} experts"
     if isinstance(op, GroupedGemm) and op.tokens * op.top_k > MOST_ROWS:
         return f"tokens x top_k is {op.tokens * op.top_k:,} rows; at most {MOST_ROWS:,} are simulated"
+    return None
+
+
+def _attention_contradiction(op: Attention) -> str | None:
+    if op.heads % op.kv_heads:
+        return f"{op.heads} heads cannot share {op.kv_heads} key-value heads evenly"
+    if op.query > op.context:
+        return f"context {op.context} counts all keys that the last of {op.query} queries sees, its own included"
+    if op.is_latent and op.values > op.head_dim:
+        return f"values of {op.values} cannot be the first part of keys of {op.head_dim}"
     return None
 
 

@@ -33,6 +33,17 @@ TENSOR_CLASSES = frozenset(
         "shared_up",
         "shared_down",
         "router",
+        "linear_in",
+        "linear_out",
+        "linear_conv",
+        "attn_q_a",
+        "attn_q_b",
+        "attn_kv_a",
+        "attn_kv_b",
+        "expert_latent",
+        "per_layer",
+        "per_layer_embedding",
+        "mtp",
         "norm",
         "bias",
     ]
@@ -200,7 +211,7 @@ def _converted(recipe: QuantRecipe, search_dirs: Sequence[str | Path]) -> QuantR
     for name in available("quants", search_dirs):
         if name != "formats":
             candidate = load_quant(name, search_dirs)
-            if candidate.replaces == recipe.name:
+            if candidate.replaces == recipe.name and GGUF_FAMILY in candidate.runtimes:
                 return candidate
     return recipe
 

@@ -82,7 +82,7 @@ class Variant(_Frozen):
 class KernelRule(_Frozen):
     """When a kernel is chosen, and what its CTAs look like. Sizes in elements, bytes or SM cycles."""
 
-    ops: tuple[Literal["gemm", "grouped_gemm", "attention", "elementwise"], ...] = Field(
+    ops: tuple[Literal["gemm", "grouped_gemm", "attention", "scan", "elementwise"], ...] = Field(
         description="op kinds it can run"
     )
     dtypes: tuple[str, ...] = Field((), description="weight formats (for attention: KV formats); empty = any")
@@ -247,6 +247,10 @@ class RuntimeSpec(_Frozen):
     qkv: Literal["fused", "separate"] = "separate"
     gate_up: Literal["fused", "separate"] = "separate"
     logits: Literal["last", "all"] = "last"
+    latent_prefill: Literal["expanded", "absorbed"] = Field(
+        "expanded",
+        description="latent attention in prefill: over keys and values made from the latents, or as in decode",
+    )
     sites: dict[str, Site]
     kernels: dict[str, KernelRule]
     memory: MemoryRules

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from sim.errors import WorkloadError
+from sim.cost.attention import flops, kv_bytes
+from sim.errors import ModelError, WorkloadError
+from sim.system.memory_check import kv_cache_bytes
 from sim.workload.hf_config import load_model
 from sim.workload.layer_spec import AttentionSpec
 from sim.workload.lower import Request, lower
-from sim.workload.op import Attention, Op
-from sim.workload.quant import load_quant, resolve_quant, weights_bytes
+from sim.workload.op import Attention, Gemm, GroupedGemm, Op
+from sim.workload.quant import Format, formats, load_quant, resolve_quant, weights_bytes
 from sim.workload.runtime_file import load_runtime
 
 SIGLIP = 27 * (4 * (1152**2 + 1152) + 2 * 1152 * 4304 + 4304 + 1152 + 4 * 1152)
@@ -25,6 +27,17 @@ def gemma3_vision(hidden: int) -> int:
     """Tower and projector to the text's width, with its norm."""
     return SIGLIP + 1152 * hidden + 1152
 
+
+def qwen_vision(width: int, inner: int, depth: int, text: int) -> int:
+    """Tower of Qwen3.5: patches of 2 x 16 x 16, 48 x 48 positions, four patches merged to the text's width."""
+    layer = 4 * width**2 + 4 * width + 2 * width * inner + inner + width + 4 * width
+    merger = 2 * width + (4 * width + 1) * 4 * width + (4 * width + 1) * text
+    return depth * layer + (3 * 2 * 16 * 16 + 1) * width + 48 * 48 * width + merger
+
+
+LLAMA4_VISION = 34 * (4 * 1408**2 + 4 * 1408 + 2 * 1408 * 5632 + 5632 + 1408 + 4 * 1408)
+LLAMA4_VISION += (14 * 14 * 3 + 1 + 577 + 4) * 1408 + 5632 * 4096 + 4096**2 + 4096 * 5120
+"""Tower and projector of Llama 4: 34 layers of 1,408, patches of 14, 24 x 24 positions and one more."""
 
 PUBLISHED = {
     # card: (total of the checkpoint's safetensors as its Hugging Face page prints it, of which not text)
@@ -44,8 +57,48 @@ PUBLISHED = {
     "qwen2.5-14b": (14_770_033_664, 0),
     "qwen2.5-32b": (32_763_876_352, 0),
     "qwen2.5-72b": (72_706_203_648, 0),
+    "qwen3.5-0.8b": (873_438_784, qwen_vision(768, 3072, 12, 1024)),
+    "qwen3.5-4b": (4_659_865_088, qwen_vision(1024, 4096, 24, 2560)),
+    "qwen3.5-35b-a3b": (35_951_822_704, qwen_vision(1152, 4304, 27, 2048)),
+    "qwen3.5-122b-a10b": (125_086_497_008, qwen_vision(1152, 4304, 27, 3072)),
+    "deepseek-v3": (684_531_386_000, 2 * 129_280 * 7168),  # MTP holds a second embedding and head; scales counted in
+    "kimi-k2": (1_026_408_232_448, 0),
+    "llama-4-scout": (108_641_793_536, LLAMA4_VISION),
 }
 """https://huggingface.co/<the first alias of the card>: "Model size" of the safetensors."""
+
+ROUNDED = {"gemma-4-26b-a4b": 25.2, "gemma-4-31b": 30.7, "nemotron-3-nano-30b-a3b": 31.6}
+"""Billions, as the model cards say them (Gemma's without its vision tower); no exact total is known to us."""
+
+DELTA = {
+    "full_attention_interval": 4,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 32,
+    "linear_value_head_dim": 64,
+    "linear_conv_kernel_dim": 4,
+}
+ROUTED = {"n_routed_experts": 8, "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 128}
+LATENTS = {
+    **ROUTED,
+    "first_k_dense_replace": 1,
+    "q_lora_rank": 96,
+    "kv_lora_rank": 64,
+    "qk_nope_head_dim": 32,
+    "qk_rope_head_dim": 16,
+    "v_head_dim": 32,
+}
+MAMBA = {
+    **ROUTED,
+    "hybrid_override_pattern": "MEM*M-" * 2,
+    "mamba_num_heads": 8,
+    "mamba_head_dim": 32,
+    "n_groups": 2,
+    "ssm_state_size": 64,
+    "conv_kernel": 4,
+    "moe_shared_expert_intermediate_size": 256,
+}
+LLAMA4 = {"num_local_experts": 8, "num_experts_per_tok": 1, "intermediate_size_mlp": 1024}
 
 FILE_SIZES = {
     # as llama-bench prints them beside its results, GiB: dgx-spark.md in llama.cpp, DandinPower/llama.cpp_bench
@@ -85,6 +138,20 @@ def decode_ops(model_name: str | Path, runtime_name: str, context: int = 100) ->
 def test_parameters_are_those_of_the_checkpoint(card: str) -> None:
     total, other = PUBLISHED[card]
     assert load_model(card).parameter_count() == pytest.approx(total - other, rel=1e-3)
+
+
+@pytest.mark.parametrize("card", sorted(ROUNDED))
+def test_parameters_round_to_what_the_model_card_says(card: str) -> None:
+    assert round(load_model(card).parameter_count() / 1e9, 1) == ROUNDED[card]
+
+
+@pytest.mark.parametrize(
+    ("card", "billions"),
+    [("gemma-4-26b-a4b", 3.8), ("qwen3.5-35b-a3b", 3.0), ("nemotron-3-nano-30b-a3b", 3.2), ("kimi-k2", 32)],
+)
+def test_active_parameters_are_about_what_the_name_says(card: str, billions: float) -> None:
+    """Published figures are rounded, and leave the embedding or the drafting head out or not."""
+    assert load_model(card).active_parameter_count() == pytest.approx(billions * 1e9, rel=0.3)
 
 
 @pytest.mark.parametrize(("card", "recipe"), sorted(FILE_SIZES))
@@ -144,3 +211,116 @@ def test_a_runtime_that_does_not_know_a_place_says_so(tmp_path: Path) -> None:
     model = load_model(config(tmp_path, "Gemma3ForCausalLM", sliding_window=32))
     with pytest.raises(WorkloadError, match="does not say what it launches at 'q_scale'"):
         lower(model, resolve_quant(model, None, "vllm"), poorer, Request(1, 0, 9, 1), "bf16")
+
+
+def test_gemma4_layers_differ_in_heads_and_the_last_share_their_keys(tmp_path: Path) -> None:
+    path = config(
+        tmp_path,
+        "Gemma4ForCausalLM",
+        layer_types=["sliding_attention", "sliding_attention", "full_attention"] * 4,
+        sliding_window=32,
+        global_head_dim=128,
+        num_global_key_value_heads=1,
+        attention_k_eq_v=True,
+        num_kv_shared_layers=3,
+        use_double_wide_mlp=True,
+    )
+    model = load_model(path)
+    local, full, shared = (model.layers[index] for index in (0, 2, 11))
+    assert dict(local.sizes(256))["attn_v"] == 2 * 64 * 256
+    assert "attn_v" not in dict(full.sizes(256))
+    assert dict(full.sizes(256))["attn_k"] == 128 * 256
+    assert "attn_k" not in dict(shared.sizes(256))
+    assert dict(shared.sizes(256))["ffn_up"] == 2 * dict(full.sizes(256))["ffn_up"]
+    assert model.kv_elements(4000) == 2 * (6 * 2 * 64 * 32 + 3 * 128 * 4000)
+    sites = [op.site for op in decode_ops(path, "vllm") if isinstance(op, Attention)]
+    assert sites == ["attention_mixed"] * 12
+
+
+def test_a_state_is_kept_once_whatever_the_context(tmp_path: Path) -> None:
+    """Delta net: heads x key x value in FP32, and three tokens of queries, keys and values in 16 bits."""
+    model = load_model(config(tmp_path, "Qwen3_5ForCausalLM", **DELTA))
+    state = 4 * 32 * 64 * 4 + 3 * (2 * 2 * 32 + 4 * 64) * 2
+    assert model.state_bytes() == 9 * state
+    assert model.kv_elements(1000) == 3 * 2 * 2 * 64 * 1000
+    runtime = load_runtime("vllm").spec
+    sizes = [kv_cache_bytes(model, runtime, Request(3, n, 0, 0), Format("f8", 1, 1.0)) for n in (1600, 3200)]
+    assert sizes == [3 * (3 * 256 * n + 9 * state) for n in (1600, 3200)]
+
+
+def test_the_drafting_head_is_counted_and_not_run(tmp_path: Path) -> None:
+    with_head = load_model(config(tmp_path, "Qwen3_5ForCausalLM", **DELTA, mtp_num_hidden_layers=1))
+    n_ops = len(decode_ops(config(tmp_path, "Qwen3_5ForCausalLM", **DELTA, mtp_num_hidden_layers=1), "vllm"))
+    without = load_model(config(tmp_path, "Qwen3_5ForCausalLM", **DELTA))
+    layer = sum(size for _, size in without.layers[3].sizes(256))
+    assert with_head.parameter_count() - without.parameter_count() == layer + 2 * 256 * 256 + 3 * 256
+    assert n_ops == len(decode_ops(config(tmp_path, "Qwen3_5ForCausalLM", **DELTA), "vllm"))
+
+
+def test_latent_attention_caches_and_reads_one_latent_for_all_heads(tmp_path: Path) -> None:
+    path = config(tmp_path, "DeepseekV3ForCausalLM", **LATENTS)
+    assert load_model(path).kv_elements(1000) == 12 * (64 + 16) * 1000
+    attention = next(op for op in decode_ops(path, "vllm", 1000) if isinstance(op, Attention))
+    bits = formats()["bf16"]
+    assert kv_bytes(attention, bits) == pytest.approx(1008 * (64 + 16) * 2)
+    assert flops(attention) == 2 * 4 * (80 + 64) * 1008
+
+
+@pytest.mark.parametrize("runtime_name", ["vllm", "llama.cpp"])
+def test_latents_are_widened_in_prefill_unless_the_runtime_absorbs(runtime_name: str, tmp_path: Path) -> None:
+    model, runtime = load_model(config(tmp_path, "DeepseekV3ForCausalLM", **LATENTS)), load_runtime(runtime_name).spec
+    workload = lower(model, resolve_quant(model, None, runtime_name), runtime, Request(1, 64, 0, 0), "f16")
+    op = next(op for step in workload.phases[0].steps for op in step.ops() if isinstance(op, Attention))
+    assert (op.kv_heads, op.head_dim, op.values) == ((1, 80, 64) if runtime_name == "llama.cpp" else (4, 48, 32))
+
+
+def test_nemotron_runs_one_part_per_layer_in_the_order_of_its_pattern(tmp_path: Path) -> None:
+    path = config(tmp_path, "NemotronHForCausalLM", **MAMBA)
+    parts = {"linear_scan": "M", "attention": "*", "moe_down": "E", "down": "-"}
+    assert "".join(parts[op.site] for op in decode_ops(path, "vllm") if op.site in parts) == "MEM*M-MEM*M-"
+    assert load_model(path).state_bytes() == 6 * (256 * 64 * 4 + 3 * (256 + 2 * 2 * 64) * 2)
+
+
+@pytest.mark.parametrize("runtime_name", ["vllm", "llama.cpp"])
+@pytest.mark.parametrize("card", ["qwen3.5-4b", "nemotron-3-nano-30b-a3b", "gemma-4-26b-a4b", "deepseek-v3"])
+def test_a_decode_step_reads_every_matrix_once(card: str, runtime_name: str) -> None:
+    """All weights but embedding (unless it is the head), convolutions, norms, biases and the drafting head."""
+    model, read = load_model(card), 0
+    for op in decode_ops(card, runtime_name):
+        if isinstance(op, Gemm):
+            read += op.n * op.k
+        elif isinstance(op, GroupedGemm):
+            read += op.n * op.k * op.experts
+    aside = {"norm", "bias", "linear_conv", "mtp"} | (set() if model.is_tied else {"embedding"})
+    assert read == sum(t.elements for t in model.tensor_inventory() if t.tensor_class not in aside)
+
+
+def test_llama4_has_chunks_in_three_of_four_layers_and_experts_by_turns(tmp_path: Path) -> None:
+    keys = {"num_local_experts": 8, "num_experts_per_tok": 1, "intermediate_size_mlp": 1024, "attention_chunk_size": 32}
+    model = load_model(config(tmp_path, "Llama4ForCausalLM", **keys, interleave_moe_layer_step=2))
+    windows = [layer.mixer.window for layer in model.layers if isinstance(layer.mixer, AttentionSpec)]
+    assert windows == [32, 32, 32, None] * 3
+    assert [bool(layer.experts) for layer in model.layers] == [False, True] * 6
+
+
+@pytest.mark.parametrize(
+    ("architecture", "keys", "message"),
+    [
+        ("Gemma4ForCausalLM", {"num_kv_shared_layers": 12}, "12 of 12 layers cannot share"),
+        ("Qwen3_5ForCausalLM", {"linear_num_value_heads": 3}, "3 heads cannot share 2 key heads evenly"),
+        ("Qwen3_5ForCausalLM", {"layer_types": ["full_attention"]}, "lists 1 layers, num_hidden_layers says 12"),
+        ("Qwen3_5ForCausalLM", {"layer_types": ["chunked"]}, "must be a list of linear_attention and full_attention"),
+        ("NemotronHForCausalLM", {"hybrid_override_pattern": "MX"}, "must name every layer"),
+        ("NemotronHForCausalLM", {"n_groups": 3}, "8 heads cannot share 3 groups evenly"),
+        ("DeepseekV3ForCausalLM", {"num_experts_per_tok": 9}, "a token cannot choose 9 of 8 experts"),
+        ("Llama4ForCausalLM", {"no_rope_layers": [1]}, "must list 0 or 1 for each of the 12 layers"),
+        ("LlamaForCausalLM", {"linear_num_key_heads": 2}, "is not modelled"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_by_name(
+    architecture: str, keys: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    families = {"Qwen": DELTA, "Nemo": MAMBA, "Deep": LATENTS, "Llama4": LLAMA4}
+    base = next((given for start, given in families.items() if architecture.startswith(start)), {})
+    with pytest.raises(ModelError, match=message):
+        load_model(config(tmp_path, architecture, **{**base, **keys}))

@@ -1,0 +1,146 @@
+"""Mixers that are no plain attention: linear recurrences with a state, and attention over latents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim.workload.layer_spec import Sizes
+
+STATE_BYTES = 4
+"""Recurrent states are kept in FP32 (`mamba_ssm_dtype`, vLLM's default for these models; llama.cpp has no other)."""
+CONV_BYTES = 2
+"""What the convolution still needs of the last tokens is kept in the activations' width."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatedDeltaSpec:
+    """Gated delta net (arXiv 2412.06464, as in Qwen3-Next): a state of key_dim x value_dim per value head."""
+
+    key_heads: int
+    value_heads: int
+    key_dim: int
+    value_dim: int
+    conv: int
+
+    @property
+    def value_width(self) -> int:
+        """Elements of a token's values; of its output gate as many."""
+        return self.value_heads * self.value_dim
+
+    @property
+    def conv_width(self) -> int:
+        """Queries, keys and values: what is convolved over time."""
+        return 2 * self.key_heads * self.key_dim + self.value_width
+
+    @property
+    def in_columns(self) -> int:
+        """Queries, keys, values and output gate."""
+        return self.conv_width + self.value_width
+
+    def sizes(self, hidden: int) -> Sizes:
+        """Weights by tensor class; two numbers per value head say how fast its state decays."""
+        return [
+            ("linear_in", self.in_columns * hidden),
+            ("linear_in", 2 * self.value_heads * hidden),
+            ("linear_conv", self.conv_width * self.conv),
+            ("bias", 2 * self.value_heads),
+            ("norm", self.value_dim),
+            ("linear_out", self.value_width * hidden),
+        ]
+
+    def kv_elements(self, context: int, window_extra: int) -> int:
+        """None: a state is kept instead."""
+        return 0
+
+    def state_bytes(self) -> int:
+        """State, and the last tokens that the convolution sees again."""
+        state = self.value_heads * self.key_dim * self.value_dim
+        return state * STATE_BYTES + (self.conv - 1) * self.conv_width * CONV_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Mamba2Spec:
+    """Mamba2 (arXiv 2405.21060): a state of head_dim x state per head; `groups` of heads share inputs of the state."""
+
+    heads: int
+    head_dim: int
+    groups: int
+    state: int
+    conv: int
+    conv_bias: bool = True
+    bias: bool = False
+
+    @property
+    def inner(self) -> int:
+        """Elements of a token inside the layer."""
+        return self.heads * self.head_dim
+
+    @property
+    def conv_width(self) -> int:
+        """What is convolved over time."""
+        return self.inner + 2 * self.groups * self.state
+
+    @property
+    def in_columns(self) -> int:
+        """Gate, convolved inputs, and a step size per head."""
+        return self.inner + self.conv_width + self.heads
+
+    def sizes(self, hidden: int) -> Sizes:
+        """Weights by tensor class."""
+        return [
+            ("linear_in", self.in_columns * hidden),
+            ("linear_conv", self.conv_width * self.conv),
+            ("bias", (self.conv_width if self.conv_bias else 0) + 3 * self.heads),
+            ("bias", self.in_columns + hidden if self.bias else 0),
+            ("norm", self.inner),
+            ("linear_out", self.inner * hidden),
+        ]
+
+    def kv_elements(self, context: int, window_extra: int) -> int:
+        """None: a state is kept instead."""
+        return 0
+
+    def state_bytes(self) -> int:
+        """State, and the last tokens that the convolution sees again."""
+        return self.inner * self.state * STATE_BYTES + (self.conv - 1) * self.conv_width * CONV_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class LatentSpec:
+    """Multi-head latent attention (arXiv 2405.04434): a token caches one latent of kv_rank + rope_dim for all heads."""
+
+    heads: int
+    q_rank: int
+    kv_rank: int
+    nope_dim: int
+    rope_dim: int
+    value_dim: int
+
+    @property
+    def q_width(self) -> int:
+        """Elements of a token's queries."""
+        return self.heads * (self.nope_dim + self.rope_dim)
+
+    @property
+    def latent(self) -> int:
+        """Elements that a token caches."""
+        return self.kv_rank + self.rope_dim
+
+    def sizes(self, hidden: int) -> Sizes:
+        """Weights by tensor class; queries come from a latent of their own where `q_rank` is given."""
+        queries = [("attn_q_a", self.q_rank * hidden), ("attn_q_b", self.q_width * (self.q_rank or hidden))]
+        return [
+            *queries,
+            ("attn_kv_a", self.latent * hidden),
+            ("attn_kv_b", self.heads * (self.nope_dim + self.value_dim) * self.kv_rank),
+            ("attn_o", self.heads * self.value_dim * hidden),
+            ("norm", self.q_rank + self.kv_rank),
+        ]
+
+    def kv_elements(self, context: int, window_extra: int) -> int:
+        """One latent per token."""
+        return self.latent * context
+
+    def state_bytes(self) -> int:
+        """None."""
+        return 0

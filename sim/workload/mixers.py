@@ -1,0 +1,102 @@
+"""The ops of mixers that are no plain attention, up to their output projection: gated delta net, Mamba2, latents."""
+
+from __future__ import annotations
+
+from sim.workload.mixer_spec import GatedDeltaSpec, LatentSpec, Mamba2Spec
+from sim.workload.op import Attention, Scan
+from sim.workload.op_builder import OpBuilder
+
+
+def gated_delta(build: OpBuilder, spec: GatedDeltaSpec, index: int) -> None:
+    """Projections, convolution, decay, the pass over the states, gated norm."""
+    hidden, tokens = build.model.hidden_size, build.tokens
+    build.gemm("linear_in", "linear_in", tokens, spec.in_columns, hidden, index)
+    build.gemm("linear_in_gates", "linear_in", tokens, 2 * spec.value_heads, hidden, index)
+    build.launch("linear_conv", tokens * spec.conv_width)
+    build.launch("linear_gates", tokens * spec.value_heads)
+    build.launch("linear_norm", tokens * 2 * spec.key_heads * spec.key_dim, rows=tokens * 2 * spec.key_heads)
+    if build.one.query > 1:
+        build.launch("linear_chunk", tokens * spec.value_width)
+    _scan(build, spec.value_heads, spec.key_heads, spec.key_dim, spec.value_dim, is_delta=True)
+    build.launch("linear_out_norm", tokens * spec.value_width, rows=tokens * spec.value_heads)
+
+
+def mamba2(build: OpBuilder, spec: Mamba2Spec, index: int) -> None:
+    """Projection, convolution, step sizes, the pass over the states, gated norm."""
+    tokens = build.tokens
+    build.gemm("linear_in", "linear_in", tokens, spec.in_columns, build.model.hidden_size, index)
+    build.launch("linear_conv", tokens * spec.conv_width)
+    build.launch("linear_gates", tokens * spec.heads)
+    if build.one.query > 1:
+        build.launch("linear_chunk", tokens * spec.inner)
+    _scan(build, spec.heads, spec.groups, spec.state, spec.head_dim, is_delta=False)
+    build.launch("linear_out_norm", tokens * spec.inner, rows=tokens * spec.groups)
+
+
+def _scan(build: OpBuilder, heads: int, key_heads: int, key_dim: int, value_dim: int, *, is_delta: bool) -> None:
+    build.add(
+        Scan,
+        "linear_scan",
+        batch=build.one.sequences,
+        heads=heads,
+        key_heads=key_heads,
+        key_dim=key_dim,
+        value_dim=value_dim,
+        query=build.one.query,
+        is_delta=is_delta,
+        dtype=build.runtime.activation_dtype,
+    )
+
+
+def latent(build: OpBuilder, spec: LatentSpec, index: int) -> None:
+    """Latents, their cache, and attention over them (decode) or over the keys and values made from them."""
+    hidden, tokens = build.model.hidden_size, build.tokens
+    if spec.q_rank:
+        build.gemm("q_a", "attn_q_a", tokens, spec.q_rank, hidden, index)
+    build.gemm("kv_a", "attn_kv_a", tokens, spec.latent, hidden, index)
+    build.launch("latent_norm", tokens * (spec.q_rank + spec.kv_rank), rows=tokens)
+    build.gemm("q_b", "attn_q_b", tokens, spec.q_width, spec.q_rank or hidden, index)
+    build.launch("latent_rope", tokens * (spec.heads + 1) * spec.rope_dim)
+    build.launch("latent_store", tokens * spec.latent)
+    if build.one.query == 1 or build.runtime.latent_prefill == "absorbed":
+        _absorbed(build, spec, index)
+    else:
+        _expanded(build, spec, index)
+
+
+def _absorbed(build: OpBuilder, spec: LatentSpec, index: int) -> None:
+    """Queries are brought to the latents, and the result back to values: head by head, as one product each."""
+    tokens, one = build.tokens, build.one
+    build.gemm("q_absorb", "attn_kv_b", tokens, spec.kv_rank, spec.heads * spec.nope_dim, index)
+    build.launch("latent_copy", tokens * spec.heads * spec.latent)
+    _scores(build, spec.heads, 1, spec.latent, spec.kv_rank, is_latent=True)
+    if one.query == 1:
+        build.launch("attn_reduce", one.sequences * spec.heads * spec.kv_rank)
+    build.gemm("v_absorb", "attn_kv_b", tokens, spec.heads * spec.value_dim, spec.kv_rank, index)
+
+
+def _expanded(build: OpBuilder, spec: LatentSpec, index: int) -> None:
+    """Keys and values of all heads for the tokens of this pass (and those before it)."""
+    seen = build.one.sequences * build.one.context
+    width = spec.heads * (spec.nope_dim + spec.value_dim)
+    build.gemm("kv_b", "attn_kv_b", seen, width, spec.kv_rank, index)
+    build.launch("latent_copy", seen * (width + spec.heads * spec.rope_dim))
+    _scores(build, spec.heads, spec.heads, spec.nope_dim + spec.rope_dim, spec.value_dim, is_latent=False)
+
+
+def _scores(build: OpBuilder, heads: int, kv_heads: int, head_dim: int, value_dim: int, *, is_latent: bool) -> None:
+    one, padding = build.one, build.runtime.kv_padding_tokens
+    build.add(
+        Attention,
+        "attention",
+        batch=one.sequences,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        value_dim=value_dim,
+        is_latent=is_latent,
+        query=one.query,
+        context=max(one.query, -(-one.context // padding) * padding),
+        kv_dtype=build.kv_dtype if is_latent else build.runtime.activation_dtype,
+        dtype=build.runtime.activation_dtype,
+    )
