@@ -16,6 +16,10 @@ class Mixer(Protocol):
         """Weights by tensor class, for a residual stream of `hidden`; without the layer's own norms."""
         ...
 
+    def depths(self) -> dict[str, int]:
+        """Length of the rows of matrices that do not read the residual stream."""
+        ...
+
     def kv_elements(self, context: int, window_extra: int) -> int:
         """Cached elements of one sequence of `context` tokens; a window keeps `window_extra` more."""
         ...
@@ -79,6 +83,10 @@ class AttentionSpec:
         matrices = [(f"attn_{name}", width * hidden) for name, width in self.projected]
         return [*matrices, ("attn_o", self.q_width * hidden), ("bias", bias), ("norm", norms)]
 
+    def depths(self) -> dict[str, int]:
+        """Length of the rows of matrices that do not read the residual stream."""
+        return {"attn_o": self.q_width}
+
     def kv_elements(self, context: int, window_extra: int) -> int:
         """Keys and values of the tokens that are kept."""
         kept = context if self.window is None else min(context, self.window + window_extra)
@@ -107,6 +115,10 @@ class DenseFfn:
         one = hidden * self.intermediate
         bias = (2 * self.intermediate + hidden) if self.bias else 0
         return [("ffn_gate", one if self.is_gated else 0), ("ffn_up", one), ("ffn_down", one), ("bias", bias)]
+
+    def depths(self) -> dict[str, int]:
+        """Length of the rows of matrices that do not read the residual stream."""
+        return {"ffn_down": self.intermediate}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +165,11 @@ class MoeFfn:
             ("bias", bias),
         ]
 
+    def depths(self) -> dict[str, int]:
+        """Length of the rows of matrices that do not read the residual stream."""
+        inputs = {"expert_gate": self.latent, "expert_up": self.latent} if self.latent else {}
+        return {**inputs, "expert_down": self.intermediate, "shared_down": self.shared_intermediate}
+
 
 @dataclass(frozen=True, slots=True)
 class LayerSpec:
@@ -174,6 +191,11 @@ class LayerSpec:
     def experts(self) -> MoeFfn | None:
         """The layer's mixture of experts."""
         return self.beside or (self.ffn if isinstance(self.ffn, MoeFfn) else None)
+
+    def depths(self) -> dict[str, int]:
+        """Length of the rows of matrices that do not read the residual stream."""
+        parts = [part for part in (self.mixer, self.ffn, self.beside) if part is not None]
+        return {name: depth for part in parts for name, depth in part.depths().items()}
 
     def sizes(self, hidden: int) -> Sizes:
         """Weights by tensor class, the layer's norms last."""

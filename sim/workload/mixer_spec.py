@@ -48,6 +48,10 @@ class GatedDeltaSpec:
             ("linear_out", self.value_width * hidden),
         ]
 
+    def depths(self) -> dict[str, int]:
+        """Length of the rows of matrices that do not read the residual stream."""
+        return {"linear_out": self.value_width}
+
     def kv_elements(self, context: int, window_extra: int) -> int:
         """None: a state is kept instead."""
         return 0
@@ -96,6 +100,10 @@ class Mamba2Spec:
             ("linear_out", self.inner * hidden),
         ]
 
+    def depths(self) -> dict[str, int]:
+        """Length of the rows of matrices that do not read the residual stream."""
+        return {"linear_out": self.inner}
+
     def kv_elements(self, context: int, window_extra: int) -> int:
         """None: a state is kept instead."""
         return 0
@@ -136,6 +144,10 @@ class LatentSpec:
             ("attn_o", self.heads * self.value_dim * hidden),
             ("norm", self.q_rank + self.kv_rank),
         ]
+
+    def depths(self) -> dict[str, int]:
+        """Length of the rows of matrices that do not read the residual stream."""
+        return {"attn_q_b": self.q_rank, "attn_kv_b": self.kv_rank, "attn_o": self.heads * self.value_dim}
 
     def kv_elements(self, context: int, window_extra: int) -> int:
         """One latent per token."""

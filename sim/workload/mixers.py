@@ -17,7 +17,10 @@ def gated_delta(build: OpBuilder, spec: GatedDeltaSpec, index: int) -> None:
     build.launch("linear_norm", tokens * 2 * spec.key_heads * spec.key_dim, rows=tokens * 2 * spec.key_heads)
     if build.one.query > 1:
         build.launch("linear_chunk", tokens * spec.value_width)
+    state = build.one.sequences * spec.value_heads * spec.key_dim * spec.value_dim
+    build.launch("linear_state_in", state)
     _scan(build, spec.value_heads, spec.key_heads, spec.key_dim, spec.value_dim, is_delta=True)
+    build.launch("linear_state_out", state)
     build.launch("linear_out_norm", tokens * spec.value_width, rows=tokens * spec.value_heads)
 
 
@@ -30,6 +33,7 @@ def mamba2(build: OpBuilder, spec: Mamba2Spec, index: int) -> None:
     if build.one.query > 1:
         build.launch("linear_chunk", tokens * spec.inner)
     _scan(build, spec.heads, spec.groups, spec.state, spec.head_dim, is_delta=False)
+    build.launch("linear_state_out", build.one.sequences * spec.inner * spec.state)
     build.launch("linear_out_norm", tokens * spec.inner, rows=tokens * spec.groups)
 
 

@@ -67,6 +67,15 @@ class ModelSpec:
             tensors += [Tensor(name, index, size) for name, size in layer.sizes(self.hidden_size)]
         return [tensor for tensor in tensors if tensor.elements]
 
+    def depth_of(self, tensor_class: str, layer: int | None) -> int:
+        """Length of the rows of a matrix: what is summed over. 0 where nothing is multiplied with it."""
+        if tensor_class in ("norm", "bias", "linear_conv", "mtp"):
+            return 0
+        if layer is None:
+            return self.hidden_size
+        depths = self.layers[layer].depths()
+        return depths.get(tensor_class, self.hidden_size)
+
     def parameter_count(self) -> int:
         """All parameters; tied embeddings counted once."""
         return sum(tensor.elements for tensor in self.tensor_inventory())

@@ -90,7 +90,7 @@ class OpBuilder:
 
     def gemm(self, site: str, tensor: str, m: int, n: int, k: int, index: int, *, is_gated: bool = False) -> None:
         """A product with the weights of a tensor class, and what its kernel wants launched before it."""
-        dtype = self._quant.format_of(tensor, index, len(self.model.layers)).name
+        dtype = self._quant.format_of(tensor, index, len(self.model.layers), k).name
         kernel = self.runtime.kernels[self._choose("gemm", dtype, m, n, k, site)]
         if kernel.quantize_site:
             self.launch(kernel.quantize_site, m * k)
@@ -113,7 +113,7 @@ class OpBuilder:
         is_gated: bool = False,
     ) -> None:
         """The same for the experts' weights; `rows`: activations to bring into the kernel's format."""
-        dtype = self._quant.format_of(tensor, index, len(self.model.layers)).name
+        dtype = self._quant.format_of(tensor, index, len(self.model.layers), k).name
         kernel = self.runtime.kernels[self._choose("grouped_gemm", dtype, tokens, n, k, site)]
         if kernel.quantize_site:
             self.launch(kernel.quantize_site, rows * k)

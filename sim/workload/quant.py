@@ -49,6 +49,8 @@ TENSOR_CLASSES = frozenset(
     ]
 )
 GGUF_FAMILY = "llama.cpp"
+FALLBACKS = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0"}
+"""What llama.cpp takes where a row is no multiple of the block (tensor_type_fallback in src/llama-quant.cpp)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +110,18 @@ class QuantRecipe:
     runtimes: tuple[str, ...] = ()
     replaces: str | None = None
 
-    def format_of(self, tensor_class: str, layer: int | None, n_layers: int) -> Format:
-        """The format of `tensor_class` in layer `layer` of `n_layers` (None: outside the layers)."""
+    def format_of(self, tensor_class: str, layer: int | None, n_layers: int, depth: int = 0) -> Format:
+        """The format of `tensor_class` in layer `layer` of `n_layers` (None: outside the layers).
+
+        `depth`: length of its rows (0: not looked at). GGUF's formats of 256 weights to a block give way to one of 32
+        where a row is no multiple of it.
+        """
+        found = next((fmt for name, fmt in self.classes if name == tensor_class), self.default)
         if layer is not None and self.more_bits and uses_more_bits(layer, n_layers):
-            for name, fmt in self.more_bits:
-                if name == tensor_class:
-                    return fmt
-        return next((fmt for name, fmt in self.classes if name == tensor_class), self.default)
+            found = next((fmt for name, fmt in self.more_bits if name == tensor_class), found)
+        if found.name in FALLBACKS and depth % found.block_elements:
+            return formats()[FALLBACKS[found.name]]
+        return found
 
     def signature(self, layer: int, n_layers: int) -> bool:
         """Layers with the same signature have the same formats."""
@@ -222,6 +229,6 @@ def weights_bytes(model: ModelSpec, recipe: QuantRecipe) -> int:
 
     def bits(name: str, layer: int | None) -> float:
         stored = "head" if model.is_tied and name == "embedding" else name
-        return recipe.format_of(stored, layer, n_layers).bits_per_weight
+        return recipe.format_of(stored, layer, n_layers, model.depth_of(name, layer)).bits_per_weight
 
     return round(sum(t.elements * bits(t.tensor_class, t.layer) for t in model.tensor_inventory()) / 8)

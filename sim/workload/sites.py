@@ -62,6 +62,8 @@ FAMILY_SITES = {
     "linear_gates": "decay and step size per head (tokens x heads)",
     "linear_norm": "queries and keys to unit length (tokens x 2 key widths)",
     "linear_chunk": "products inside of the chunks of a prefill (tokens x value width)",
+    "linear_state_in": "states of the sequences, out of their cache for a delta net (sequences x state)",
+    "linear_state_out": "new states back into the cache (sequences x state)",
     "linear_out_norm": "norm of the output, times its gate (tokens x value width)",
     "logit_cap": "factor on the logits, or their squashing (outputs x vocabulary)",
 }

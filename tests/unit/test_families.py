@@ -104,6 +104,7 @@ FILE_SIZES = {
     # as llama-bench prints them beside its results, GiB: dgx-spark.md in llama.cpp, DandinPower/llama.cpp_bench
     ("gemma-3-4b", "q4_0_qat"): 2.35,
     ("ministral-3-3b", "q4_k_m"): 1.99,
+    ("nemotron-3-nano-30b-a3b", "q4_k_m"): 22.82,  # rows of 1,856 and 2,688 are no multiples of 256: Q5_0 and Q8_0
     ("qwen2.5-coder-7b", "q8_0"): 7.54,
 }
 
