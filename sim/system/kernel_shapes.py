@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import isfinite
 
 from sim.errors import InputError, Problem
-from sim.workload.op_builder import choose_kernel
 from sim.workload.op import Attention, Elementwise, Gemm, GroupedGemm, Op
+from sim.workload.op_builder import choose_kernel
 from sim.workload.quant import formats
 from sim.workload.runtime import RuntimeSpec
 from sim.yamlfile import closest
