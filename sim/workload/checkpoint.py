@@ -72,7 +72,7 @@ def _from_config(given: Any, path: Path, problems: list[Problem]) -> Quantizatio
         elif recipe is None:
             message = f"quantization method {(method or '(none)')[:60]!r} is not modelled"
         else:
-            return Quantization(recipe, "quantization_config")
+            return Quantization(recipe, "quantization_config", _excluded(given))
     at = "quantization_config.quant_method" if method else "quantization_config"
     problems.append(Problem(message, code="unsupported_quantization", file=str(path), path=at, hint=_KNOWN))
     return None
@@ -95,6 +95,15 @@ def _weights(groups: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(weights, dict):
             bits = weights.get("num_bits")
             yield str(weights.get("type")), bits if isinstance(bits, int) else None
+
+
+def _excluded(given: Any) -> tuple[str, ...]:
+    """The modules that are not quantised."""
+    for key in ("ignore", "exclude_modules", "modules_to_not_convert"):
+        listed = given.get(key)
+        if isinstance(listed, list):
+            return tuple(each for each in listed if isinstance(each, str))
+    return ()
 
 
 def _beside(path: Path) -> Path | None:
@@ -120,4 +129,4 @@ def _from_quantiser(path: Path, problems: list[Problem]) -> Quantization | None:
         code = "unsupported_quantization"
         problems.append(Problem(message, code, str(path), line, "quantization.quant_algo", hint))
         return None
-    return Quantization(recipe, path.name)
+    return Quantization(recipe, path.name, _excluded(given))

@@ -6,7 +6,7 @@ runtime makes; those at the knots (first, last, evenly between) are lowered, eac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
@@ -152,7 +152,7 @@ def build_step(
     return Step(name, tuple(b for b in blocks if b.ops), weight, tokens=one.sequences * one.query, context=one.context)
 
 
-def _runs(layers: list[tuple[LayerSpec, bool]]) -> list[tuple[list[int], int]]:
+def _runs(layers: list[tuple[LayerSpec, Hashable]]) -> list[tuple[list[int], int]]:
     """Cut the layer sequence into repeating cycles of at most six layers: (indices of one cycle, repeats)."""
     runs: list[tuple[list[int], int]] = []
     start = 0

@@ -19,10 +19,11 @@ class Tensor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """What a checkpoint says of its own quantisation: a recipe name, and where that is written."""
+    """What a checkpoint says of its own quantisation: a recipe name, where that is written, and modules left out."""
 
     recipe: str
     source: str
+    excluded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

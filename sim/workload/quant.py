@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sim.errors import InputError, Problem, SpecError
 from sim.paths import available, find, shipped_data
+from sim.workload.exclusions import kept_classes
 from sim.workload.model import ModelSpec
 from sim.yamlfile import Document, closest, load_yaml, validate_model
 
@@ -109,6 +110,9 @@ class QuantRecipe:
     more_bits: tuple[tuple[str, Format], ...]
     runtimes: tuple[str, ...] = ()
     replaces: str | None = None
+    kept: frozenset[tuple[str, int]] = frozenset()
+    """(tensor class, layer) that this checkpoint keeps in `plain`, its dtype."""
+    plain: Format | None = None
 
     def format_of(self, tensor_class: str, layer: int | None, n_layers: int, depth: int = 0) -> Format:
         """The format of `tensor_class` in layer `layer` of `n_layers` (None: outside the layers).
@@ -116,6 +120,8 @@ class QuantRecipe:
         `depth`: length of its rows (0: not looked at). GGUF's formats of 256 weights to a block give way to one of 32
         where a row is no multiple of it.
         """
+        if layer is not None and self.plain and (tensor_class, layer) in self.kept:
+            return self.plain
         found = next((fmt for name, fmt in self.classes if name == tensor_class), self.default)
         if layer is not None and self.more_bits and uses_more_bits(layer, n_layers):
             found = next((fmt for name, fmt in self.more_bits if name == tensor_class), found)
@@ -123,9 +129,10 @@ class QuantRecipe:
             return formats()[FALLBACKS[found.name]]
         return found
 
-    def signature(self, layer: int, n_layers: int) -> bool:
+    def signature(self, layer: int, n_layers: int) -> Hashable:
         """Layers with the same signature have the same formats."""
-        return bool(self.more_bits) and uses_more_bits(layer, n_layers)
+        has_more = bool(self.more_bits) and uses_more_bits(layer, n_layers)
+        return has_more, frozenset(name for name, index in self.kept if index == layer)
 
 
 def uses_more_bits(layer: int, n_layers: int) -> bool:
@@ -192,7 +199,8 @@ def resolve_quant(
     said = model.quantization.recipe if model.quantization else model.dtype
     if name is None:
         recipe = load_quant(said, search_dirs)
-        return _converted(recipe, search_dirs) if runtime == GGUF_FAMILY and not recipe.runtimes else recipe
+        is_gguf = runtime == GGUF_FAMILY and not recipe.runtimes
+        return _converted(recipe, search_dirs) if is_gguf else _with_exclusions(recipe, model)
     recipe = name if isinstance(name, QuantRecipe) else load_quant(name, search_dirs)
     if recipe.runtimes and runtime not in recipe.runtimes:
         raise InputError(
@@ -210,7 +218,17 @@ def resolve_quant(
             hint="leave --quant out, or take another checkpoint",
         )
         raise InputError(problem)
-    return _converted(recipe, search_dirs) if runtime == GGUF_FAMILY and not recipe.runtimes else recipe
+    if runtime == GGUF_FAMILY and not recipe.runtimes:
+        return _converted(recipe, search_dirs)
+    return _with_exclusions(recipe, model) if recipe.name == said else recipe
+
+
+def _with_exclusions(recipe: QuantRecipe, model: ModelSpec) -> QuantRecipe:
+    """The recipe with what the checkpoint leaves out of its own quantisation in its plain dtype."""
+    if not model.quantization or not model.quantization.excluded:
+        return recipe
+    kept = kept_classes(model.quantization.excluded, model.layers, model.hidden_size)
+    return replace(recipe, kept=kept, plain=formats()[model.dtype])
 
 
 def _converted(recipe: QuantRecipe, search_dirs: Sequence[str | Path]) -> QuantRecipe:

@@ -325,3 +325,53 @@ def test_what_contradicts_itself_is_refused_by_name(
     base = next((given for start, given in families.items() if architecture.startswith(start)), {})
     with pytest.raises(ModelError, match=message):
         load_model(config(tmp_path, architecture, **{**base, **keys}))
+
+
+DENSE_PARTS = ("ffn_gate", "ffn_up", "ffn_down")
+ATTENTION_PARTS = ("attn_q", "attn_k", "attn_v", "attn_o")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "given", "excluded", "kept"),
+    [
+        ("LlamaForCausalLM", {}, ["model.layers.1.self_attn*"], {(each, 1) for each in ATTENTION_PARTS}),
+        ("LlamaForCausalLM", {}, ["lm_head", "model.layers.11.mlp.down_proj"], {("ffn_down", 11)}),
+        ("LlamaForCausalLM", {}, ["re:.*layers.3.mlp.up.*"], {("ffn_up", 3)}),
+        ("LlamaForCausalLM", {}, ["model.layers.1"], {(each, 1) for each in ATTENTION_PARTS + DENSE_PARTS}),
+        (
+            "DeepseekV3ForCausalLM",
+            LATENTS,
+            ["*.mlp.shared_experts.*", "model.layers.61*"],
+            {(f"shared_{part}", index) for part in ("gate", "up", "down") for index in range(1, 12)},
+        ),
+        (
+            "NemotronHForCausalLM",
+            MAMBA,
+            ["backbone.layers.2.mixer.in_proj", "backbone.layers.3.mixer.k_proj"],
+            {("linear_in", 2), ("attn_k", 3)},
+        ),
+    ],
+)
+def test_exclude_lists_keep_what_they_name_in_the_plain_dtype(
+    architecture: str, given: dict[str, Any], excluded: list[str], kept: set[tuple[str, int]], tmp_path: Path
+) -> None:
+    said = {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": excluded}
+    model = load_model(config(tmp_path, architecture, **given, quantization_config=said))
+    recipe, plain = resolve_quant(model, None, "vllm"), load_quant("nvfp4")
+    found = {
+        (t.tensor_class, t.layer)
+        for t in model.tensor_inventory()
+        if recipe.format_of(t.tensor_class, t.layer, 12) != plain.format_of(t.tensor_class, t.layer, 12)
+    }
+    assert {(name, layer) for name, layer in found if name not in ("norm", "bias")} == kept
+    elements = sum(t.elements for t in model.tensor_inventory() if (t.tensor_class, t.layer) in kept)
+    assert weights_bytes(model, recipe) - weights_bytes(model, plain) == pytest.approx(elements * (16 - 4.5) / 8, abs=1)
+
+
+def test_gemma4_keeps_its_experts_quantised_where_its_dense_parts_are_not(tmp_path: Path) -> None:
+    ignore = [f"model.language_model.layers.{index}.mlp*" for index in range(12)]
+    experts = {"enable_moe_block": True, "num_experts": 8, "top_k_experts": 2, "moe_intermediate_size": 128}
+    said = {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ignore}
+    ops = decode_ops(config(tmp_path, "Gemma4ForCausalLM", **experts, quantization_config=said), "vllm")
+    read = {op.site: op.dtype for op in ops if isinstance(op, Gemm | GroupedGemm)}
+    assert (read["down"], read["moe_down"], read["o"]) == ("bf16", "nvfp4", "nvfp4")
