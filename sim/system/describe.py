@@ -112,7 +112,7 @@ def _model(wanted: Wanted, name: str) -> Shown:
         "hidden_size": model.hidden_size,
         "vocab_size": model.vocab_size,
         "dtype": model.dtype,
-        "quantization": asdict(model.quantization) if model.quantization else None,
+        "quantization": _quantization(model),
         "parameters": model.parameter_count(),
         "active_parameters": model.active_parameter_count(),
         "kv_elements_per_token": model.kv_elements(1),
@@ -195,9 +195,15 @@ def _scalars(spec: Any) -> list[tuple[str, str]]:
     return [(name, _plain(list(value) if isinstance(value, tuple) else value)) for name, value in values.items()]
 
 
+def _quantization(model: ModelSpec) -> dict[str, Any] | None:
+    """What the checkpoint says of its quantisation, and how many entries its exclude list has."""
+    said = model.quantization
+    return {"recipe": said.recipe, "source": said.source, "excluded": len(said.excluded)} if said else None
+
+
 def _quant(wanted: Wanted, name: str) -> Shown:
     recipe = load_quant(name, wanted.search_dirs)
-    data = asdict(recipe)
+    data = {key: value for key, value in asdict(recipe).items() if key not in ("kept", "plain")}  # of one checkpoint
     rows = [("everything else", recipe.default.name, f"{recipe.default.bits_per_weight:g}", "")]
     for note, group in (("", recipe.classes), ("on the layers that get more bits", recipe.more_bits)):
         rows += [(part, fmt.name, f"{fmt.bits_per_weight:g}", note) for part, fmt in group]
