@@ -18,6 +18,7 @@ from sim.system.tables import TABLES
 from sim.system.text_table import text_table
 from sim.units import format_quantity
 from sim.workload.hf_config import load_model
+from sim.workload.model import ModelSpec
 from sim.workload.quant import load_quant, resolve_quant, weights_bytes
 from sim.workload.runtime_file import load_runtime
 from sim.workload.sites import FAMILY_SITES, SITES
