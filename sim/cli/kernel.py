@@ -101,7 +101,7 @@ def text(result: KernelResult) -> str:
 
     longest, data = result.longest, result.to_dict()
     tile = " x ".join(str(size) for size in longest.tile)
-    shape = ", ".join(f"{name} {value:g}" for name, value in result.shape.items())
+    shape = ", ".join(f"{name} {value:,.12g}" for name, value in result.shape.items())
     where = f"{result.runtime}@{result.runtime_version} on {result.hardware} at {result.clock_hz / 1e6:,.0f} MHz"
     lines = [
         f"{result.op} {result.dtype}: {shape}; {where}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sim.plot.style import BOUND_COLOURS, bound_patches, plain, time_scale, time_text
+from sim.plot.style import BOUND_COLOURS, bound_patches, time_scale, time_text
 from sim.result.kernel_result import KernelResult, Lane
 from sim.result.trace import CAUSES
 
@@ -54,7 +54,7 @@ def _draw(axis: Axes, row: int, lane: Lane, unit_ps: float) -> set[str]:
 
 def _title(result: KernelResult, lanes: int) -> str:
     launch = result.longest
-    shape = ", ".join(f"{name} {plain(value, 12).rstrip('.')}" for name, value in result.shape.items())
+    shape = ", ".join(f"{name} {value:,.12g}" for name, value in result.shape.items())
     some = f"; the first {MOST_LANES} of {lanes} slots" if lanes > MOST_LANES else ""
     what = f"{result.op} {result.dtype}: {shape}"
     where = f"{launch.kernel} of {result.runtime}@{result.runtime_version} on {result.hardware}"
