@@ -244,9 +244,15 @@ def _converted(recipe: QuantRecipe, search_dirs: Sequence[str | Path]) -> QuantR
 def weights_bytes(model: ModelSpec, recipe: QuantRecipe) -> int:
     """Bytes of all weights as the recipe stores them; an embedding that is the head too is stored as the head."""
     n_layers = len(model.layers)
+    kinds: dict[Hashable, int] = {}
+    kind_of = [kinds.setdefault((each, recipe.signature(i, n_layers)), i) for i, each in enumerate(model.layers)]
 
+    @cache
     def bits(name: str, layer: int | None) -> float:
         stored = "head" if model.is_tied and name == "embedding" else name
         return recipe.format_of(stored, layer, n_layers, model.depth_of(name, layer)).bits_per_weight
 
-    return round(sum(t.elements * bits(t.tensor_class, t.layer) for t in model.tensor_inventory()) / 8)
+    inventory = model.tensor_inventory()
+    return round(
+        sum(t.elements * bits(t.tensor_class, None if t.layer is None else kind_of[t.layer]) for t in inventory) / 8
+    )
