@@ -32,7 +32,7 @@ FEWEST_ROUNDS = 4
 BARE_TIMEOUTS = 100_000
 """About as long as what they stand beside, so that both meet the same disturbances."""
 
-NOISE = 1.5
+NOISE = 1.75
 """What a busy neighbour may add to a ratio: it slows what fills the caches, and a small loop hardly."""
 
 
