@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sim.cli.parser import add_shared
 from sim.cli.progress import ProgressLine
-from sim.errors import InputError, Problem
+from sim.errors import InputError, Problem, gather
 from sim.units import parse_quantity
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _points(report: MicrobenchReport) -> list[Point]:
 def _stream(arguments: argparse.Namespace) -> int:
     from sim.system.microbench import stream  # noqa: PLC0415 - `sparksim --help` need not load the simulator
 
-    request, machine = _request(arguments), load_machine(arguments)
+    request, machine = gather(lambda: _request(arguments), lambda: load_machine(arguments))
     result = stream(machine, request, is_full=arguments.full, seed=arguments.seed)
     if arguments.json:
         head = {
@@ -209,12 +209,17 @@ def load_machine(arguments: argparse.Namespace) -> Machine:
     from sim.system.machine import Machine  # noqa: PLC0415
 
     changes = split_overrides(arguments.set)
-    strangers = [*(f"runtime.{name}" for name in changes.runtime), *(f"model.{name}" for name in changes.model)]
-    if strangers:
-        message = "a microbenchmark has no runtime and no model: only hardware can be set"
-        raise InputError([Problem(message, code="bad_override", path=path) for path in strangers])
-    folders = tuple(arguments.spec_dir)
-    return Machine(api.load_hardware(arguments.hardware, overrides=changes.hardware, search_dirs=folders))
+    message = "a microbenchmark has no runtime, model or prompts: only hardware can be set"
+    changes.problems.extend(
+        Problem(message, code="bad_override", path=path) for path in changes.given if path not in changes.hardware
+    )
+    _, hardware = gather(
+        changes.check,
+        lambda: api.load_hardware(
+            arguments.hardware, overrides=changes.hardware, search_dirs=tuple(arguments.spec_dir)
+        ),
+    )
+    return Machine(hardware)
 
 
 def _request(arguments: argparse.Namespace) -> StreamRequest:

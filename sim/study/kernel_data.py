@@ -95,7 +95,7 @@ def data_folder() -> Path:
     """
     missing = [name for name in (PACKAGE, "pyarrow") if find_spec(name) is None]
     if missing:
-        message = f"{' and '.join(missing)} is not installed"
+        message = f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} not installed"
         raise MissingExtraError(Problem(message, code="missing_extra", hint="pip install 'sparksim[validate]'"))
     (folder,) = find_spec(PACKAGE).submodule_search_locations  # type: ignore[union-attr, misc]
     return Path(folder) / "systems" / "data"

@@ -54,11 +54,10 @@ def load_kernels(
     Raises:
         InputError: no such runtime or version, a field that cannot be set, or an override that a kernel has no use for.
     """
-    if changes.model:
-        hint = "a kernel has no model; its sizes are arguments"
-        raise InputError(
-            [Problem("cannot be set", "bad_override", path=f"model.{name}", hint=hint) for name in changes.model]
-        )
+    strangers = [f"model.{name}" for name in changes.model] + [f"workload.{name}" for name in changes.workload]
+    if strangers:
+        hint = "a kernel has no model and no prompts; its sizes are arguments"
+        raise InputError([Problem("cannot be set", "bad_override", path=path, hint=hint) for path in strangers])
     if isinstance(runtime, LoadedRuntime):
         return runtime
     return load_runtime(str(runtime), overrides=changes.runtime, search_dirs=search_dirs)

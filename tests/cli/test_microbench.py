@@ -73,3 +73,17 @@ def test_on_another_machine_there_is_no_error_to_speak_of(tmp_path: Path, capsys
     (row,) = printed([*words[:3], "--hardware", "rtx-pro-6000-server"], capsys)["rows"]  # type: ignore[misc, attr-defined]
     assert row["error"] is None
     assert row["not_counted_because"] == "measured on another machine"
+
+
+def test_overrides_that_mean_nothing_here_are_refused_with_everything_else(capsys: pytest.CaptureFixture[str]) -> None:
+    """Is an override that no microbenchmark reads ever ignored, or told later than a wrong size?"""
+    paths = ("gpu.sms=", "quant.default=fp8", "workload.content=text", "runtime.ubatch_tokens=64", "gpu.clock=3GB")
+    sets = [word for path in paths for word in ("--set", path)]
+    found = refused([*STREAM, "3GHz", *sets], capsys)
+    assert set(found) == {"inflight", *(path.partition("=")[0] for path in paths)}
+
+
+def test_a_kernel_has_no_prompts_to_say_anything_of(capsys: pytest.CaptureFixture[str]) -> None:
+    """Is `workload.content`, which only a model reads, refused for a kernel?"""
+    words = ["kernel", "gemm", "--m", "64", "--n", "64", "--k", "64", "--dtype", "bf16", "--set"]
+    assert refused([*words, "workload.content=text"], capsys) == ["workload.content"]
