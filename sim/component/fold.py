@@ -23,6 +23,8 @@ LONGEST_SEARCH_VISITS = 12
 LONGEST_SEARCH_EVENTS = 1500
 FEW_EVENTS_LEFT = 2000
 """From so many events on, what was seen on average stands for tiles that need not be equally many on every SM."""
+ALIKE = 1.1
+"""Longest tile over shortest up to which tiles count as equally long, for that average."""
 DRIFT = 2e-3
 """Most that a slot may get ahead of the leader in a window, as a share of it; not asked once a search is long."""
 MANY_STEPS = 800
@@ -61,7 +63,7 @@ class Fold(NoFold):
         self._steps: list[_Mark] = []
         self._visits: list[_Mark] = []
         lengths = {n for sm in run.sms for n in sm.sm_class.steps_of}
-        self._is_uniform = run.kernel.schedule == "persistent" or len(lengths) == 1
+        self._is_uniform = run.kernel.schedule == "persistent" or max(lengths) <= ALIKE * min(lengths)
         self._is_large = sum(sum(sm.sm_class.steps_of) for sm in run.sms) >= MANY_STEPS
 
     def _is_worth_it(self) -> bool:

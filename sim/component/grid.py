@@ -83,13 +83,11 @@ def drift(classes: list[SmClass], phases: int) -> list[SmClass]:
     finds the memory idle and gets further ahead), so that some compute while others fetch.
     """
     sms = sum(one.count for one in classes)
-    shares = [max(1, round(phases * one.count / sms)) for one in classes]
+    shares = [min(one.count, max(1, round(phases * one.count / sms))) for one in classes]
     groups: list[SmClass] = []
     for one, share in zip(classes, shares, strict=True):
         for part in range(share):
-            members = one.members[part::share]
-            if members:
-                groups.append(SmClass(members, one.visits, one.steps_of, len(groups) / sum(shares)))
+            groups.append(SmClass(one.members[part::share], one.visits, one.steps_of, len(groups) / sum(shares)))
     return groups
 
 

@@ -18,6 +18,8 @@ MOST_SLOTS = 4
 MANY_STEPS = 20_000
 MOST_WAVES = 128
 """Waves whose misses are looked at; they stand for those that follow."""
+SEPARATE_STEPS = 300
+"""So many K-steps are stepped for the sake of more groups of SMs."""
 LONG_STEPS = 8
 """From so many K-steps per slot on, slots start spread over a K-step: what they drift to before long."""
 
@@ -43,17 +45,27 @@ class KernelRun:
         self.most_slots = MOST_SLOTS if not is_full and kernel.total_steps > MANY_STEPS else self.slots_per_sm
         self.is_long = max(sum(c.steps_of) for c in classes) >= LONG_STEPS * self.slots_per_sm
         if self.is_long:
-            phases = len(kernel.loads) or ceil(PHASES / (kernel.stages * self.slots_per_sm))
-            classes = drift(classes, phases)
-        if is_full:
-            classes = [SmClass((member,), c.visits, c.steps_of, c.phase) for c in classes for member in c.members]
+            classes = drift(classes, device.sms if is_full else self._groups(classes))
+        elif is_full:
+            classes = [SmClass((member,), c.visits, c.steps_of) for c in classes for member in c.members]
         self.sms = [Sm(engine, self, sm_class, self.slots_per_sm) for sm_class in classes]
         self.slots: list[Slot] = [slot for sm in self.sms for slot in sm.slots]
         self.leader = self.slots[0]
         self.round_ps = self._round_ps() if self.is_long else 0
+        spacing = 1 / len(self.sms) - 1 / sum(sm.weight for sm in self.sms)
+        self.tail_ps = round(self.round_ps * spacing / 2)
         self.hops: tuple[Hop, ...] = (device.l2, *device.memory_path)
         self.servers: list[FairServer] = [server for hop in self.hops for server in hop.servers()]
+        for server in self.servers:
+            server.spread_ps = self.round_ps
         self.fold: Watcher = NoFold() if is_full else Fold(self)
+
+    def _groups(self, classes: list[SmClass]) -> int:
+        """Groups of SMs that are told apart: more where an SM has little to do, so that all are for a small kernel."""
+        kernel, sms = self.kernel, self.device.sms
+        few = len(kernel.loads) or ceil(PHASES / (kernel.stages * self.slots_per_sm))
+        affordable = SEPARATE_STEPS // max(sum(c.steps_of) for c in classes)
+        return sms if affordable > sms / 2 else max(few, affordable)
 
     def _round_ps(self) -> int:
         """About how long all CTAs on the GPU take for a K-step each: latency, and what binds of memory and units."""

@@ -99,6 +99,7 @@ class Run(Protocol):
     miss_latency_ps: int
     is_long: bool
     round_ps: int
+    tail_ps: int
     most_slots: int
     fold: Watcher
 
@@ -154,6 +155,9 @@ class Sm:
         while (visit := self.take_visit(slot.ctas)) is not None:
             yield from self._run_cta(slot, requester, *visit)
         yield from self._drain(slot)
+        if self.weight > 1 and self._run.tail_ps:  # the last of these SMs is behind the one that stands for them all
+            yield self._engine.timeout(self._run.tail_ps)
+            slot.charge("wave_tail", self._run.tail_ps)
         slot.is_done = True
         slot.last_end = self._engine.now
 

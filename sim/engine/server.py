@@ -2,7 +2,8 @@
 
 * `FairServer`: a bandwidth that active requesters share equally, at each instant: the fluid limit of round-robin
   arbitration in small pieces. Work is counted in units (bytes or weighted bytes); one wake-up per departure, whatever
-  the number of requesters. A job may stand for `weight` equal requesters (a cohort).
+  the number of requesters. A job may stand for `weight` equal requesters (a cohort), who come all at once or, with
+  `spread_ps`, one after the other.
 * `FifoServer`: first come, first served, one timeout per job.
 
 Invariants (tested): work served = work submitted; never busier than elapsed; no idling with work waiting.
@@ -23,15 +24,27 @@ if TYPE_CHECKING:
 
 Done = Callable[[], None]
 
+FOUND = 0.8
+"""Share of a server's idle time that the members of a cohort, who come one after the other, find and can use.
+
+Were they spread perfectly evenly it would be all. Held against kernels whose SMs are all simulated (`full` mode).
+"""
+
 
 class FairServer:
-    """A server of `rate` units per second, shared equally among the requesters that have work in it."""
+    """A server of `rate` units per second, shared equally among the requesters that have work in it.
+
+    `spread_ps`: how far apart the members of a cohort come. One who is simulated stands for others who came a little
+    earlier or will come a little later, and those use the time in which the server would be idle: what it was idle
+    lately shortens the work that a cohort's member waits for. No more is ever served than fits into the elapsed time.
+    """
 
     __slots__ = (
         "_alarms",
         "_armed_at",
         "_engine",
         "_heap",
+        "_idle_ps",
         "_last",
         "_sequence",
         "_virtual",
@@ -41,6 +54,7 @@ class FairServer:
         "name",
         "rate_per_ps",
         "served",
+        "spread_ps",
     )
 
     def __init__(self, engine: Engine, name: str, rate: float) -> None:
@@ -51,6 +65,8 @@ class FairServer:
         self.served = 0.0
         self.busy_ps = 0
         self.busy_since = -1
+        self.spread_ps = 0
+        self._idle_ps = 0.0
         self._engine = engine
         self._heap: list[tuple[float, int, float, Done]] = []
         self._virtual = 0.0
@@ -64,20 +80,31 @@ class FairServer:
         """Serve `work` units for `weight` equal requesters together; call `done` when the last unit is through."""
         now = self._engine.clock
         if self._weight == 0.0:
+            if self.spread_ps and self.served:
+                self._idle_ps = min(self.spread_ps, self._idle_ps + FOUND * (now - self._last))
             self.busy_since = self._last = now
             self._virtual = 0.0
         elif now > self._last:
             self._advance(now)
+        self.served += work
+        if self._idle_ps and weight > 1:
+            work -= self._use_idle(work * (1 - 1 / weight))
         self._sequence += 1
         heappush(self._heap, (self._virtual + work / weight, self._sequence, weight, done))
         self._weight += weight
-        self.served += work
         self._arm(now)
 
     def backlog(self) -> float:
         """Units that were submitted and are not served yet."""
         served = (self._engine.clock - self._last) * self.rate_per_ps if self._weight else 0.0
         return sum((due - self._virtual) * weight for due, _, weight, _ in self._heap) - served
+
+    def _use_idle(self, most: float) -> float:
+        """Units of at most `most` that were served while the server seemed idle."""
+        used_ps = min(self._idle_ps, most / self.rate_per_ps)
+        self._idle_ps -= used_ps
+        self.busy_ps += round(used_ps)
+        return used_ps * self.rate_per_ps
 
     def _advance(self, now: int) -> None:
         """Serve everybody from the last change to `now`."""

@@ -51,12 +51,8 @@ def _over_budget(kernels: dict[Kernel, str]) -> dict[str, int]:
 @pytest.mark.bench
 @pytest.mark.parametrize("part", range(8))
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_hardly_any_kernel_takes_more_events_than_its_budget(runtime: str, part: int) -> None:
-    """The aim is none. Known to be over: causal attention on SMs that hold several CTAs of different lengths each."""
-    kernels = _kernels(runtime, 8, part)
-    over = _over_budget(kernels)
-    assert len(over) <= 5, over
-    assert max(over.values(), default=0) <= 11_000, over
+def test_no_kernel_takes_more_events_than_its_budget(runtime: str, part: int) -> None:
+    assert _over_budget(_kernels(runtime, 8, part)) == {}
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

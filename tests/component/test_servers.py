@@ -14,10 +14,11 @@ from sim.engine import Behaviour, Engine, FairServer, FifoServer, Flow
 PS = 1e12
 
 
-def _serve(jobs: list[tuple[int, float, float]], rate: float) -> tuple[list[int], FairServer]:
+def _serve(jobs: list[tuple[int, float, float]], rate: float, spread_ps: int = 0) -> tuple[list[int], FairServer]:
     """Completion times of (arrival ps, work, weight) on one fair server."""
     engine = Engine()
     server = FairServer(engine, "s", rate)
+    server.spread_ps = spread_ps
     ended = [0] * len(jobs)
     last = engine.event()
     left = len(jobs)
@@ -78,6 +79,34 @@ def test_a_fair_server_conserves_work_and_never_idles_with_work_waiting(jobs: li
     assert max(ended) == pytest.approx(free, abs=2 * len(jobs))
     for (arrival, amount, _), end in zip(jobs, ended, strict=True):
         assert end >= arrival + amount / rate * PS - 2
+
+
+@given(JOBS, st.integers(0, 10**7))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_members_of_a_cohort_that_are_spread_wait_less_but_no_more_is_served(
+    jobs: list[tuple[int, float, float]], spread_ps: int
+) -> None:
+    """What a cohort's members get while the server seemed idle is time that has passed and that nobody else had."""
+    rate = 1e9
+    ended, server = _serve(jobs, rate, spread_ps)
+    at_once, _ = _serve(jobs, rate)
+    assert server.served == pytest.approx(sum(job[1] for job in jobs))
+    assert server.busy_ps <= max(ended) + 2 * len(jobs)
+    assert max(ended) <= max(at_once) + 2 * len(jobs)
+    for (arrival, amount, weight), end in zip(jobs, ended, strict=True):
+        assert end >= arrival + amount / weight / rate * PS - 2  # a member's own share takes its time
+
+
+def test_of_a_cohort_that_comes_evenly_spread_hardly_anybody_waits() -> None:
+    """Ten members, 1 s of work each, every 20 s: utilisation 1/2, so spread evenly they would not meet at all (D/D/1).
+
+    At once they end 10 s after they came; the first time nothing is known of them.
+    """
+    jobs = [(int(20 * i * PS), 10.0, 10) for i in range(5)]
+    ended, _ = _serve(jobs, 1.0, spread_ps=int(20 * PS))
+    waits = [(end - arrival) / PS for (arrival, _, _), end in zip(jobs, ended, strict=True)]
+    assert waits[0] == pytest.approx(10)
+    assert waits[2:] == pytest.approx([1.0] * 3, abs=1.0)
 
 
 @given(JOBS)

@@ -52,9 +52,9 @@ def test_copy_moves_its_bytes_there_and_back_and_no_faster_than_memory() -> None
     ("op", "shape"),
     [("gemm", GEMM), ("gemm", {**GEMM, "m": 300}), ("attention", {**ATTENTION, "query": 1, "context": 3000})],
 )
-def test_folded_is_full_within_one_percent(op: str, shape: dict[str, int]) -> None:
+def test_folded_is_full_within_two_percent(op: str, shape: dict[str, int]) -> None:
     folded, full = (sim.kernel(op, dtype="bf16", is_full=is_full, **shape) for is_full in (False, True))
-    assert folded.duration_s == pytest.approx(full.duration_s, rel=0.01)
+    assert folded.duration_s == pytest.approx(full.duration_s, rel=0.02)
 
 
 def test_shares_and_lanes_account_for_the_whole_time() -> None:
