@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from simpy.events import Event
 
 Done = Callable[[], None]
+DoneBy = Callable[["FairServer"], None]
 
 FOUND = 0.8
 """Share of a server's idle time that the members of a cohort, who come one after the other, find and can use.
@@ -37,6 +38,7 @@ class FairServer:
     `spread_ps`: how far apart the members of a cohort come. One who is simulated stands for others who came a little
     earlier or will come a little later, and those use the time in which the server would be idle: what it was idle
     lately shortens the work that a cohort's member waits for. No more is ever served than fits into the elapsed time.
+    `cause`: what a wait for it is called in results.
     """
 
     __slots__ = (
@@ -51,16 +53,18 @@ class FairServer:
         "_weight",
         "busy_ps",
         "busy_since",
+        "cause",
         "name",
         "rate_per_ps",
         "served",
         "spread_ps",
     )
 
-    def __init__(self, engine: Engine, name: str, rate: float) -> None:
+    def __init__(self, engine: Engine, name: str, rate: float, cause: str = "") -> None:
         if rate <= 0:
             raise ValueError(f"{name}: rate must be positive, not {rate}")
         self.name = name
+        self.cause = cause
         self.rate_per_ps = rate / 1e12
         self.served = 0.0
         self.busy_ps = 0
@@ -90,9 +94,11 @@ class FairServer:
         if self._idle_ps and weight > 1:
             work -= self._use_idle(work * (1 - 1 / weight))
         self._sequence += 1
-        heappush(self._heap, (self._virtual + work / weight, self._sequence, weight, done))
+        heap = self._heap
+        heappush(heap, (self._virtual + work / weight, self._sequence, weight, done))
         self._weight += weight
-        self._arm(now)
+        if self._armed_at < now or heap[0][1] == self._sequence:  # else we wake early enough: a new share is smaller
+            self._arm(now)
 
     def backlog(self) -> float:
         """Units that were submitted and are not served yet."""
@@ -157,16 +163,17 @@ class FairServer:
 class Flow:
     """One requester's queue in front of a `FairServer`: its jobs are served one after the other, in order."""
 
-    __slots__ = ("_current", "_finished", "_queue", "_serve")
+    __slots__ = ("_current", "_finished", "_queue", "_serve", "_server")
 
     def __init__(self, server: FairServer) -> None:
+        self._server = server
         self._serve = server.submit
         self._finished = self._finish
-        self._queue: deque[tuple[float, float, Done]] = deque()
-        self._current: Done | None = None
+        self._queue: deque[tuple[float, float, DoneBy]] = deque()
+        self._current: DoneBy | None = None
 
-    def submit(self, work: float, weight: float, done: Done) -> None:
-        """Queue a job behind this requester's earlier ones."""
+    def submit(self, work: float, weight: float, done: DoneBy) -> None:
+        """Queue a job behind this requester's earlier ones; `done` is told which server is through with it."""
         if self._current is None:
             self._current = done
             self._serve(work, weight, self._finished)
@@ -181,7 +188,7 @@ class Flow:
         else:
             self._current = None
         if done is not None:
-            done()
+            done(self._server)
 
 
 class FifoServer:
