@@ -178,6 +178,8 @@ class Requester:
         lanes = []
         for hop, n_bytes, access, is_hidden in parts:
             server = hop.server(access)
-            flow = None if is_hidden else self._flows.setdefault(server, Flow(server))
+            if not is_hidden and server not in self._flows:
+                self._flows[server] = Flow(server)
+            flow = None if is_hidden else self._flows[server]
             lanes.append(_Lane(hop.moved, access, n_bytes, flow, n_bytes / hop.rates[access]))
         return parts, sum(lane.flow is not None for lane in lanes), lanes

@@ -17,7 +17,7 @@ from heapq import heappop, heappush
 from math import ceil
 from typing import TYPE_CHECKING
 
-from sim.engine.clock import Alarm, Engine
+from sim.engine.clock import Alarm, Callbacks, Engine
 
 if TYPE_CHECKING:
     from simpy.events import Event
@@ -43,6 +43,7 @@ class FairServer:
 
     __slots__ = (
         "_alarms",
+        "_answers",
         "_armed_at",
         "_engine",
         "_heap",
@@ -79,6 +80,7 @@ class FairServer:
         self._armed_at = -1
         self._sequence = 0
         self._alarms: list[Alarm] = []
+        self._answers: Callbacks = [self._wake]
 
     def submit(self, work: float, weight: float, done: Done) -> None:
         """Serve `work` units for `weight` equal requesters together; call `done` when the last unit is through."""
@@ -126,7 +128,7 @@ class FairServer:
         if self._armed_at < now or due < self._armed_at:
             self._armed_at = due
             alarms = self._alarms
-            self._engine.set_alarm(alarms.pop() if alarms else Alarm([self._wake]), due - now)
+            self._engine.set_alarm(alarms.pop() if alarms else Alarm(self._answers), due - now)
 
     def _wake(self, alarm: Event) -> None:
         now = self._engine.clock
@@ -163,11 +165,10 @@ class FairServer:
 class Flow:
     """One requester's queue in front of a `FairServer`: its jobs are served one after the other, in order."""
 
-    __slots__ = ("_current", "_finished", "_queue", "_serve", "_server")
+    __slots__ = ("_current", "_finished", "_queue", "_server")
 
     def __init__(self, server: FairServer) -> None:
         self._server = server
-        self._serve = server.submit
         self._finished = self._finish
         self._queue: deque[tuple[float, float, DoneBy]] = deque()
         self._current: DoneBy | None = None
@@ -176,7 +177,7 @@ class Flow:
         """Queue a job behind this requester's earlier ones; `done` is told which server is through with it."""
         if self._current is None:
             self._current = done
-            self._serve(work, weight, self._finished)
+            self._server.submit(work, weight, self._finished)
         else:
             self._queue.append((work, weight, done))
 
@@ -184,7 +185,7 @@ class Flow:
         done = self._current
         if self._queue:
             work, weight, self._current = self._queue.popleft()
-            self._serve(work, weight, self._finished)
+            self._server.submit(work, weight, self._finished)
         else:
             self._current = None
         if done is not None:
