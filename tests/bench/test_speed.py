@@ -33,10 +33,7 @@ BARE_TIMEOUTS = 100_000
 """About as long as what they stand beside, so that both meet the same disturbances."""
 
 NOISE = 1.35
-"""What a busy neighbour may add to a ratio: it slows what fills the caches, and a small loop hardly.
-
-On a quiet machine all budgets hold without it.
-"""
+"""What a busy neighbour may add to a ratio: it slows what fills the caches, and a small loop hardly."""
 
 
 def ratio(ours: Callable[[], float], beside: Callable[[], float], budget: float, rounds: int) -> float:
