@@ -18,6 +18,8 @@ from sim.engine import Engine, FairServer
 STEP_TOLERANCE = 5e-4
 STEP_WINDOWS = (2, 4, 8)
 VISIT_TOLERANCE = 2e-3
+FEWEST_MARKS = 3
+"""Of a slot's steps, to tell a window from the one before."""
 VISIT_WINDOWS = (1, 2, 3, 4)
 LONGEST_SEARCH_VISITS = 12
 LONGEST_SEARCH_EVENTS = 1500
@@ -81,10 +83,12 @@ class Fold(NoFold):
     def step_done(self, slot: Slot) -> None:
         """Skip K-steps when the leader's last windows repeat, or after a long search by their mean."""
         run, marks = self._run, self._steps
-        if not self._leads(slot):
+        if slot is not run.leader and not (run.leader.is_done and self._leads(slot)):
             return
         if slot.step <= 1:
             marks.clear()
+        if slot.steps < slot.issued + 2 or slot.steps < run.kernel.stages + FEWEST_MARKS + 2:
+            return  # so near its end, or in so short a tile, there is no step to skip once there are marks to go by
         marks.append(_Mark(run, by_visit=False))
         if slot.step < run.kernel.stages:
             return
@@ -94,7 +98,7 @@ class Fold(NoFold):
             ):
                 self._skip_steps(marks[-1 - window], marks[-1])
                 return
-        if len(marks) > 2 and run.engine.events > LONGEST_SEARCH_EVENTS and self._is_large:
+        if len(marks) >= FEWEST_MARKS and run.engine.events > LONGEST_SEARCH_EVENTS and self._is_large:
             self._skip_steps(marks[-1 - len(marks) // 2], marks[-1])
 
     def _skip_steps(self, before: _Mark, last: _Mark) -> None:
@@ -263,19 +267,19 @@ class _Mark:
 
 def _repeats(run: Run, first: _Mark, middle: _Mark, last: _Mark, tolerance: float) -> bool:
     """Whether the last window is a copy of the one before: time, progress of every slot, bytes of every server."""
-    if [m - f for f, m in zip(first.done, middle.done, strict=True)] != [
-        z - m for m, z in zip(middle.done, last.done, strict=True)
-    ]:
-        return False
     once, again = middle.clock - first.clock, last.clock - middle.clock
     if abs(once - again) > max(2, tolerance * once):
         return False
-    if last.backlog(run, middle) > 1.0 + tolerance:
+    if [m - f for f, m in zip(first.done, middle.done, strict=True)] != [
+        z - m for m, z in zip(middle.done, last.done, strict=True)
+    ]:
         return False
     is_late = run.engine.events > LONGEST_SEARCH_EVENTS
     if not is_late and any(
         abs(now - then) > max(2, DRIFT * again) for then, now in zip(middle.ages, last.ages, strict=True)
     ):
+        return False
+    if last.backlog(run, middle) > 1.0 + tolerance:
         return False
     for f, m, z in zip(first.moved, middle.moved, last.moved, strict=True):
         for access in f:

@@ -105,12 +105,15 @@ def _deal_persistent(kernel: Kernel, sms: int, slots: int) -> list[SmClass]:
     whole, rest = divmod(kernel.total_steps, workers)
     per_sm = [slots + 1 if sm < workers - slots * active else slots for sm in range(active)]
     more = rest
+    visits_of: dict[tuple[int, int], tuple[int, ...]] = {}
     groups: dict[tuple[int, ...], list[int]] = {}
     for sm, count in enumerate(per_sm):
         longer = min(count, more)
         more -= longer
-        lengths = [whole + 1] * longer + [whole] * (count - longer)
-        groups.setdefault(_interleaved(lengths, kernel.n_steps), []).append(sm)
+        if (count, longer) not in visits_of:
+            lengths = [whole + 1] * longer + [whole] * (count - longer)
+            visits_of[count, longer] = _interleaved(lengths, kernel.n_steps)
+        groups.setdefault(visits_of[count, longer], []).append(sm)
     return [SmClass(tuple(members), len(visits), visits) for visits, members in groups.items() if visits]
 
 

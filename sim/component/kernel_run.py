@@ -41,6 +41,8 @@ class KernelRun:
         self._cache = PanelCache(device.l2_capacity_bytes, device.l2_ways)
         self._mean_wave: tuple[tuple[float, ...], float] | None = None
         self._waves: dict[int, tuple[tuple[float, ...], float]] = {}
+        self._fetched: dict[tuple[int, int], Parts] = {}
+        self._stored: dict[tuple[int, int], tuple[Parts, Parts]] = {}
         classes = deal(kernel, device.sms, self.slots_per_sm)
         self.most_slots = MOST_SLOTS if not is_full and kernel.total_steps > MANY_STEPS else self.slots_per_sm
         self.is_long = max(sum(c.steps_of) for c in classes) >= LONG_STEPS * self.slots_per_sm
@@ -76,9 +78,19 @@ class KernelRun:
         return round(self.miss_latency_ps + self.cycles.step_ps + max(moved_s * 1e12, service_ps))
 
     def parts_of(self, sm: Sm, k: int, steps: int, ctas: int) -> Parts:
-        """What `ctas` tiles of `sm` from its k-th on fetch per K-step: all from L2, what L2 misses from memory too."""
-        missing, asked = self._wave(k, steps)
-        device, weight = self.device, sm.weight * ctas
+        """What `ctas` tiles of `sm` from its k-th on fetch per K-step: all from L2, what L2 misses from memory too.
+
+        The same list for all that move the same bytes.
+        """
+        weight = sm.weight * ctas
+        known = self._fetched.get((min(k, self.slots_per_sm), weight))  # later visits move the mean (see `_wave`)
+        if known is None:
+            known = self._fetched[min(k, self.slots_per_sm), weight] = self._parts(*self._wave(k, steps), weight)
+        return known
+
+    def _parts(self, missing: tuple[float, ...], asked: float, weight: int) -> Parts:
+        """What `weight` of the `asked` CTAs, which miss `missing` bytes by operand, fetch per K-step."""
+        device = self.device
         share = weight / asked
         parts: Parts = []
         for access in READS:
@@ -141,20 +153,27 @@ class KernelRun:
 
         What of it does not stay in L2 goes on to memory; nobody waits for that before the kernel's end.
         """
-        kernel = self.kernel
+        known = self._stored.get((weight, steps))
+        if known is None:
+            known = self._stored[weight, steps] = self._stores(weight, steps)
+        to_l2, back = known
+        if back:
+            self._written = self._write_back.fetch(back, 1, 0)
+        return to_l2
+
+    def _stores(self, weight: int, steps: int) -> tuple[Parts, Parts]:
+        """What `store_parts` sends to L2, and from there on to memory."""
+        kernel, device = self.kernel, self.device
         share = steps / kernel.n_steps if kernel.schedule == "persistent" else 1.0
         n_bytes = kernel.store_bytes * weight * share
-        if kernel.write_back_bytes:
-            n_back = kernel.write_back_bytes / kernel.tiles * weight * share
-            self._written = self._write_back.fetch(across(self.device.memory_path, n_back, "write"), 1, 0)
-        return [Part(self.device.l2, n_bytes, "write")] if n_bytes else []
+        n_back = kernel.write_back_bytes / kernel.tiles * weight * share
+        to_l2 = [Part(device.l2, n_bytes, "write")] if n_bytes else []
+        return to_l2, across(device.memory_path, n_back, "write") if n_back else []
 
-    def take_walk(self, slot: Slot) -> int:
-        """Extra latency of the first fetch of a CTA slot: its pages are not in the TLB (ps)."""
-        if slot.done_steps == 0 and slot.issued == 1:
-            cold = sum(o.step_bytes for o in self.kernel.operands if o.resident_share < 1.0)
-            return self.device.walk_ps if cold else 0
-        return 0
+    def first_walk_ps(self) -> int:
+        """Extra latency of the first fetch of a CTA slot: its pages are not in the TLB."""
+        cold = sum(o.step_bytes for o in self.kernel.operands if o.resident_share < 1.0)
+        return self.device.walk_ps if cold else 0
 
     def keep_history(self) -> None:
         """From here on every slot remembers its intervals, for a picture."""

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from functools import cache
 from math import exp, factorial
 
-from sim.cost.program import Grid, Kernel, Operand
+from sim.cost.program import Grid, Kernel, Operand, Place
 
 SEGMENTS = 4
 SAFE, GONE = 0.2, 4.0
 """Turnovers below and above which a line is there, or gone, but for a chance of less than 1e-6 (16 ways)."""
 POINTS = 200
-Place = tuple[int, int, int, int]
 
 
 class PanelCache:
@@ -42,7 +41,7 @@ class PanelCache:
         is_mixed = not all(stream or single for stream, single in zip(streams, singles, strict=True))
         places = [grid.place(tile) for tile in (tiles if is_mixed else tiles[:1])]
         panels = [
-            () if stream else sorted({operand.panel(place) for place in (places[:1] if single else places)})
+            () if stream else sorted(operand.panels(places[:1] if single else places))
             for operand, stream, single in zip(operands, streams, singles, strict=True)
         ]
         for segment in range(SEGMENTS):
@@ -64,10 +63,16 @@ class PanelCache:
 
     def _touch(self, held: dict[Place, float], panels: Sequence[Place], size: float, operand: Operand) -> float:
         """The segments, in sum, that have to be fetched from memory; they are all there afterwards."""
-        first, inserted, total = 1.0 - operand.resident_share, self._inserted, 0.0
+        first, inserted, total, capacity = 1.0 - operand.resident_share, self._inserted, 0.0, self._capacity
         for panel in panels:
             last = held.get(panel)
-            missed = first if last is None else 1.0 - survival(self._ways, (inserted - last) / self._capacity)
+            if last is None:
+                missed = first
+            elif (turnover := (inserted - last) / capacity) <= SAFE:  # most: the wave before has used them
+                held[panel] = inserted
+                continue
+            else:
+                missed = 1.0 - survival(self._ways, turnover)
             inserted += missed * size
             held[panel] = inserted
             total += missed

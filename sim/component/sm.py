@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from sim.component.grid import SmClass
 from sim.component.transfer import Fetch, Part, Requester
 from sim.cost.program import Kernel
-from sim.engine import Behaviour, Engine, FifoServer
+from sim.engine import Behaviour, Engine, FifoServer, Pause
 
 GOLDEN = (sqrt(5.0) - 1.0) / 2.0
 """Multiples of it fill the unit interval evenly and never fall into step."""
@@ -47,11 +47,12 @@ class Cycles:
 class Slot:
     """A CTA slot of a representative SM (or `ctas` equal ones): the state that folding reads and advances.
 
-    `now`: how many CTAs it runs at the moment, side by side.
+    `pause`: what its process waits for, whatever it is. `now`: how many CTAs it runs at the moment, side by side.
     """
 
     sm: Sm
     index: int
+    pause: Pause
     ctas: int = 1
     now: int = 1
     steps: int = 0
@@ -109,8 +110,8 @@ class Run(Protocol):
     def store_parts(self, weight: int, steps: int) -> Parts:
         """What the epilogue of `weight` CTAs of `steps` K-steps stores."""
 
-    def take_walk(self, slot: Slot) -> int:
-        """Extra latency of this fetch from address translation, ps."""
+    def first_walk_ps(self) -> int:
+        """Extra latency of a slot's first fetch from address translation."""
 
 
 class Sm:
@@ -124,12 +125,17 @@ class Sm:
         self.units: dict[str, FifoServer] = {}
         ctas = min(slots, sm_class.visits)
         groups = min(ctas, run.most_slots)
-        self.slots = [Slot(self, i, (i + 1) * ctas // groups - i * ctas // groups) for i in range(groups)]
+        self.slots = [
+            Slot(self, i, engine.pause(), (i + 1) * ctas // groups - i * ctas // groups) for i in range(groups)
+        ]
         self._engine = engine
         self._run = run
-        for unit, _ in run.cycles.work:
+        self._work: list[tuple[str, FifoServer, int]] = []
+        for unit, service_ps in run.cycles.work:
             pool = "tensor" if unit not in run.cuda_units else "cuda"
-            self.units.setdefault(pool, FifoServer(engine, f"{sm_class.members[0]}.{pool}"))
+            server = self.units.setdefault(pool, FifoServer(engine, f"{sm_class.members[0]}.{pool}"))
+            self._work.append((pool, server, service_ps))
+        self._alone_ps = run.cycles.step_ps + sum(service_ps for _, service_ps in run.cycles.work)
 
     def take_visit(self, most: int) -> tuple[int, int, int] | None:
         """The next tiles of this SM, at most `most` of equal length; None when all are handed out.
@@ -150,7 +156,7 @@ class Sm:
         lag = (self.sm_class.phase + slot.index * GOLDEN) % 1.0 if self._run.is_long else 0.0
         if lag:
             lag_ps = round(lag * self._run.round_ps)
-            yield self._engine.timeout(lag_ps)
+            yield slot.pause.of(lag_ps)
             slot.charge("pipeline_fill", lag_ps)
         while (visit := self.take_visit(slot.ctas)) is not None:
             yield from self._run_cta(slot, requester, *visit)
@@ -163,45 +169,49 @@ class Sm:
 
     def _run_cta(self, slot: Slot, requester: Requester, k: int, steps: int, ctas: int) -> Behaviour:
         run, engine = self._run, self._engine
-        cycles = run.cycles
+        cycles, pause = run.cycles, slot.pause
         parts = run.parts_of(self, k, steps, ctas)
+        is_missing = any(part.hop is not parts[0].hop for part in parts)
+        latency_ps = run.miss_latency_ps if is_missing else run.hit_latency_ps
+        is_alone = len(self.slots) == slot.ctas == 1
         slot.now = ctas
         slot.steps, slot.step, slot.issued = steps, 0, 0
         if cycles.first_ps and slot.done_visits == 0:
-            yield engine.timeout(cycles.first_ps)
+            yield pause.of(cycles.first_ps)
             slot.charge("pipeline_fill", cycles.first_ps)
         if cycles.prologue_ps and (slot.done_visits == 0 or run.kernel.schedule != "persistent"):
-            yield engine.timeout(cycles.prologue_ps)
+            yield pause.of(cycles.prologue_ps)
             slot.charge("pipeline_fill", cycles.prologue_ps)
+        walk_ps = run.first_walk_ps() if slot.done_steps == 0 else 0
         while slot.issued < min(run.kernel.stages, steps):
-            self._issue(slot, requester, parts, run)
+            self._issue(slot, requester, parts, latency_ps + walk_ps)
+            walk_ps = 0
         slot.is_streaming = True
-        while slot.step < slot.steps:
+        while slot.step < steps:
             fetch = slot.pending.popleft()
             begin = engine.clock
-            if (arrival := fetch.arrival(engine)) is not None:
+            if (arrival := fetch.arrival(pause)) is not None:
                 yield arrival
                 self._charge_wait(slot, fetch, begin)
-            if len(self.slots) == slot.ctas == 1:
-                yield engine.timeout(self._compute_alone(slot))
+            if is_alone:
+                yield pause.of(self._compute_alone(slot))
             else:
-                for unit, service_ps in cycles.work:
-                    pool = "tensor" if unit not in run.cuda_units else "cuda"
-                    busy_ps = self.units[pool].reserve(service_ps * ctas)
-                    yield engine.timeout(busy_ps)
+                for pool, unit, service_ps in self._work:
+                    busy_ps = unit.reserve(service_ps * ctas)
+                    yield pause.of(busy_ps)
                     slot.charge(pool, busy_ps)
                 if cycles.step_ps:
-                    yield engine.timeout(cycles.step_ps)
+                    yield pause.of(cycles.step_ps)
                     slot.charge("dependency", cycles.step_ps)
             slot.step += 1
             slot.done_steps += 1
             slot.stepped_at = engine.clock
-            if slot.issued < slot.steps:
-                self._issue(slot, requester, parts, run)
+            if slot.issued < steps:
+                self._issue(slot, requester, parts, latency_ps)
             run.fold.step_done(slot)
         slot.is_streaming = False
         if cycles.epilogue_ps:
-            yield engine.timeout(cycles.epilogue_ps)
+            yield pause.of(cycles.epilogue_ps)
             slot.charge("dependency", cycles.epilogue_ps)
         yield from self._store(slot, requester)
         slot.done_visits += ctas
@@ -210,18 +220,15 @@ class Sm:
 
     def _compute_alone(self, slot: Slot) -> int:
         """The step's work by a CTA that shares its SM with no other: nobody to wait for, so it is one interval (ps)."""
-        cycles = self._run.cycles
-        for unit, service_ps in cycles.work:
-            slot.charge("tensor" if unit not in self._run.cuda_units else "cuda", service_ps)
-        slot.charge("dependency", cycles.step_ps)
-        return cycles.step_ps + sum(service_ps for _, service_ps in cycles.work)
+        for pool, _, service_ps in self._work:
+            slot.charge(pool, service_ps)
+        slot.charge("dependency", self._run.cycles.step_ps)
+        return self._alone_ps
 
-    def _issue(self, slot: Slot, requester: Requester, parts: Parts, run: Run) -> None:
+    def _issue(self, slot: Slot, requester: Requester, parts: Parts, latency_ps: int) -> None:
         slot.issued += 1
         slot.fetched_steps += 1
-        is_cold = run.take_walk(slot)
-        latency_ps = run.miss_latency_ps if any(part.hop is not parts[0].hop for part in parts) else run.hit_latency_ps
-        slot.pending.append(requester.fetch(parts, self.weight * slot.now, latency_ps + is_cold))
+        slot.pending.append(requester.fetch(parts, self.weight * slot.now, latency_ps))
 
     def _charge_wait(self, slot: Slot, fetch: Fetch, begin: int) -> None:
         """The wait for the tiles of a step goes to the server that held them up, or to latency."""
@@ -229,7 +236,7 @@ class Sm:
         latency = "pipeline_fill" if slot.step < self._run.kernel.stages else "dependency"
         server = fetch.last
         if server is not None and 0 <= server.busy_since <= begin:
-            slot.charge(fetch.cause, waited)
+            slot.charge(server.cause, waited)
         else:
             queued = max(0, min(waited, fetch.arrived_at - max(begin, fetch.issued_at)))
             slot.charge(fetch.cause, queued)
@@ -247,7 +254,7 @@ class Sm:
         """Wait until L2 has taken the slot's last output tile."""
         if slot.stored is not None and slot.stored.arrived_at < 0:
             begin = self._engine.clock
-            slot.stored.waiter = self._engine.event()
+            slot.stored.waiter = slot.pause.open_ended()
             yield slot.stored.waiter
             slot.charge(slot.stored.cause, self._engine.clock - begin)
         slot.stored = None

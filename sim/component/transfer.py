@@ -8,11 +8,9 @@ hop is through with it, plus the latencies. That is exact when one hop binds, wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
-from sim.engine import Engine, Event, FairServer, Flow
+from sim.engine import Engine, Event, FairServer, Flow, Pause
 
 READS = ("read", "random", "strided")
 """Kinds of reading: long runs, scattered pieces of 512 B, and pieces of a few sectors at a stride (rows of a tile)."""
@@ -47,10 +45,10 @@ class Hop:
         self.rates = rates
         self.moved = dict.fromkeys(rates, 0.0)
         if is_shared:
-            common = FairServer(engine, name, 1.0)
+            common = FairServer(engine, name, 1.0, cause)
             self._servers = dict.fromkeys(rates, common)
         else:
-            self._servers = {access: FairServer(engine, f"{name}.{access}", 1.0) for access in rates}
+            self._servers = {access: FairServer(engine, f"{name}.{access}", 1.0, cause) for access in rates}
 
     def split(self, engine: Engine, n: int) -> tuple[Hop, ...]:
         """This hop as `n` equal ones side by side, each with an `n`-th of its rates (the channels of a memory)."""
@@ -99,69 +97,89 @@ def across(hops: Sequence[Hop], n_bytes: float, access: str) -> list[Part]:
     return [Part(hop, n_bytes, access, is_hidden) for hop, is_hidden in zip(hops, hidden, strict=True)]
 
 
-@dataclass(slots=True)
 class Fetch:
-    """Bytes under way to one requester (or to a cohort of equal ones)."""
+    """Bytes under way to one requester (or to a cohort of equal ones), in `parts` that have yet to come through.
 
-    issued_at: int
-    parts: int
-    latency_ps: int
-    arrived_at: int = -1
-    cause: str = ""
-    last: FairServer | None = None
-    waiter: Event | None = None
+    `arrived_at`: when the last one did, less the latency (-1: not yet); `last`: the server that it came from.
+    """
 
-    def part_done(self, engine: Engine, cause: str, server: FairServer) -> None:
+    __slots__ = ("_engine", "_parts", "arrived_at", "issued_at", "last", "latency_ps", "waiter")
+
+    def __init__(self, engine: Engine, parts: int, latency_ps: int) -> None:
+        self._engine = engine
+        self._parts = parts
+        self.latency_ps = latency_ps
+        self.issued_at = engine.clock
+        self.arrived_at = -1
+        self.last: FairServer | None = None
+        self.waiter: Event | None = None
+
+    @property
+    def cause(self) -> str:
+        """What a wait for it is called: that of the server which held it up longest."""
+        return self.last.cause if self.last is not None else ""
+
+    def part_done(self, server: FairServer) -> None:
         """One hop is through; when it was the last one, whoever waits goes on after the latency."""
-        self.parts -= 1
-        if self.parts == 0:
-            self.arrived_at = engine.clock
-            self.cause = cause
+        self._parts -= 1
+        if self._parts == 0:
+            self.arrived_at = self._engine.clock
             self.last = server
             if self.waiter is not None:
-                engine.succeed_after(self.waiter, self.latency_ps)
+                self._engine.succeed_after(self.waiter, self.latency_ps)
 
-    def arrival(self, engine: Engine) -> Event | None:
-        """What to wait for until the bytes are here, latency included; None if they are."""
+    def arrival(self, pause: Pause) -> Event | None:
+        """`pause`, to wait until the bytes are here, latency included; None if they are."""
         if self.arrived_at < 0:
-            self.waiter = engine.event()
+            self.waiter = pause.open_ended()
             return self.waiter
-        left = self.arrived_at + self.latency_ps - engine.clock
-        return engine.timeout(left) if left > 0 else None
+        left = self.arrived_at + self.latency_ps - self._engine.clock
+        return pause.of(left) if left > 0 else None
+
+
+class _Lane(NamedTuple):
+    """A part as one requester sends it. `flow`: our queue for its server (None: only counted); `work`: its seconds."""
+
+    moved: dict[str, float]
+    access: str
+    n_bytes: float
+    flow: Flow | None
+    work: float
 
 
 class Requester:
     """One tile stream: at each hop its fetches queue behind each other, and share the hop with other requesters."""
 
-    __slots__ = ("_bound", "_engine", "_flows", "_parts")
+    __slots__ = ("_engine", "_flows", "_ways")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._flows: dict[int, Flow] = {}
-        self._parts: Sequence[Part] = ()
-        self._bound: list[tuple[Flow, float, str, FairServer]] = []
+        self._flows: dict[FairServer, Flow] = {}
+        self._ways: dict[int, tuple[Sequence[Part], int, list[_Lane]]] = {}
 
     def fetch(self, parts: Sequence[Part], weight: float, latency_ps: int) -> Fetch:
         """Send `parts` for `weight` equal requesters; their bytes are those of all of them.
 
         The same list of parts again (a K-step moves what the one before did) is worked out only once.
         """
-        engine = self._engine
-        if parts is not self._parts:
-            self._bind(parts)
-        for hop, n_bytes, access, _ in parts:
-            hop.moved[access] += n_bytes
-        fetch = Fetch(engine.clock, len(self._bound), latency_ps)
-        for flow, work, cause, server in self._bound:
-            flow.submit(work, weight, partial(fetch.part_done, engine, cause, server))
+        way = self._ways.get(id(parts))
+        if way is None:
+            way = self._ways[id(parts)] = self._way(parts)
+        _, served, lanes = way
+        fetch = Fetch(self._engine, served, latency_ps)
+        for moved, access, n_bytes, flow, work in lanes:
+            moved[access] += n_bytes
+            if flow is not None:
+                flow.submit(work, weight, fetch.part_done)
         return fetch
 
-    def _bind(self, parts: Sequence[Part]) -> None:
-        """Our queue, the seconds of work, the cause of a wait and the server, for each part that is served."""
-        self._parts = parts
-        self._bound = []
+    def _way(self, parts: Sequence[Part]) -> tuple[Sequence[Part], int, list[_Lane]]:
+        """The parts (kept, so that their identity stays theirs), how many are served, and how each is sent."""
+        lanes = []
         for hop, n_bytes, access, is_hidden in parts:
-            if not is_hidden:
-                server = hop.server(access)
-                flow = self._flows.setdefault(id(server), Flow(server))
-                self._bound.append((flow, n_bytes / hop.rates[access], hop.cause, server))
+            server = hop.server(access)
+            if not is_hidden and server not in self._flows:
+                self._flows[server] = Flow(server)
+            flow = None if is_hidden else self._flows[server]
+            lanes.append(_Lane(hop.moved, access, n_bytes, flow, n_bytes / hop.rates[access]))
+        return parts, sum(lane.flow is not None for lane in lanes), lanes

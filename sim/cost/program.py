@@ -7,9 +7,12 @@ tiles, the KV of one head) share it through L2; `Grid` says which CTA is where, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 Loads = tuple[tuple[int, float], ...]
+Place = tuple[int, int, int, int]
+"""Of a tile: batch, row, column, split; or of a panel, with zeros for what does not tell it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Grid:
         is_shared = operand.shared_by > 1 or any(v and axis not in operand.follows for axis, v in varies.items())
         return not is_shared
 
-    def place(self, tile: int) -> tuple[int, int, int, int]:
+    def place(self, tile: int) -> Place:
         """(batch, row, column, split) of a tile."""
         rest, split = divmod(tile, self.splits)
         if self.order == "nbm":
@@ -68,15 +71,14 @@ class Operand:
     access: str = "read"
     shared_by: int = 1
 
-    def panel(self, place: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-        """Which panel of this operand (and which K-split of it) the tile at `place` uses."""
-        batch, row, column, split = place
-        return (
-            batch // self.shared_by if "b" in self.follows else 0,
-            row if "m" in self.follows else 0,
-            column if "n" in self.follows else 0,
-            split,
-        )
+    def panels(self, places: Iterable[Place]) -> set[Place]:
+        """Which panels of this operand (and which K-splits of them) the tiles at `places` use."""
+        batches, rows, columns = (axis in self.follows for axis in "bmn")
+        shared_by = self.shared_by
+        return {
+            (batch // shared_by if batches else 0, row if rows else 0, column if columns else 0, split)
+            for batch, row, column, split in places
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from simpy.events import Event
 
-from sim.engine.clock import Behaviour, Engine
+from sim.engine.clock import Behaviour, Engine, Pause
 from sim.engine.server import FairServer, FifoServer, Flow
 
-__all__ = ["Behaviour", "Engine", "Event", "FairServer", "FifoServer", "Flow"]
+__all__ = ["Behaviour", "Engine", "Event", "FairServer", "FifoServer", "Flow", "Pause"]

@@ -42,6 +42,37 @@ class Alarm(Event):
         self.answers = answers
 
 
+class Pause(Event):
+    """What a process waits for, again and again: it waits for one thing at a time, so one event will do.
+
+    Made by `Engine.pause`. Raises RuntimeError where it is to begin again before it has ended.
+    """
+
+    _ok = True
+    _value = None
+
+    def __init__(self, env: simpy.Environment) -> None:
+        self.env = env
+        self.callbacks = None  # type: ignore[assignment]  # how SimPy marks what has happened
+
+    def open_ended(self) -> Pause:
+        """To be waited for until somebody ends it with `Engine.succeed_after`."""
+        pending: object = self.callbacks
+        if pending is not None:
+            raise RuntimeError("this pause has not ended yet")
+        self.callbacks = []
+        return self
+
+    def of(self, duration_ps: int) -> Pause:
+        """To be waited for; it ends in `duration_ps`."""
+        if duration_ps < 0:
+            raise ValueError(f"time cannot go back ({duration_ps} ps)")
+        self.open_ended()
+        env = self.env
+        heappush(env._queue, (env._now + duration_ps, NORMAL, next(env._eid), self))
+        return self
+
+
 class Engine:
     """One simulated clock.
 
@@ -77,6 +108,10 @@ class Engine:
         """An event `delay_ps` from now."""
         return _Timer(self._env, delay_ps, [])
 
+    def pause(self) -> Pause:
+        """An event for a process that waits often."""
+        return Pause(self._env)
+
     def set_alarm(self, alarm: Alarm, delay_ps: int) -> None:
         """Let `alarm`, which is not set, ring in `delay_ps`."""
         env = self._env
@@ -86,7 +121,8 @@ class Engine:
     def succeed_after(self, event: Event, delay_ps: int) -> None:
         """Let `event` happen in `delay_ps`: one event instead of a signal and a timeout."""
         event._ok, event._value = True, None  # what `Event.succeed` does, which has no delay
-        self._env.schedule(event, delay=delay_ps)
+        env = self._env
+        heappush(env._queue, (env._now + delay_ps, NORMAL, next(env._eid), event))
 
     def call_after(self, delay_ps: int, action: Callable[[], None]) -> None:
         """Run `action` in `delay_ps`."""

@@ -17,12 +17,13 @@ from heapq import heappop, heappush
 from math import ceil
 from typing import TYPE_CHECKING
 
-from sim.engine.clock import Alarm, Engine
+from sim.engine.clock import Alarm, Callbacks, Engine
 
 if TYPE_CHECKING:
     from simpy.events import Event
 
 Done = Callable[[], None]
+DoneBy = Callable[["FairServer"], None]
 
 FOUND = 0.8
 """Share of a server's idle time that the members of a cohort, who come one after the other, find and can use.
@@ -37,10 +38,12 @@ class FairServer:
     `spread_ps`: how far apart the members of a cohort come. One who is simulated stands for others who came a little
     earlier or will come a little later, and those use the time in which the server would be idle: what it was idle
     lately shortens the work that a cohort's member waits for. No more is ever served than fits into the elapsed time.
+    `cause`: what a wait for it is called in results.
     """
 
     __slots__ = (
         "_alarms",
+        "_answers",
         "_armed_at",
         "_engine",
         "_heap",
@@ -51,16 +54,18 @@ class FairServer:
         "_weight",
         "busy_ps",
         "busy_since",
+        "cause",
         "name",
         "rate_per_ps",
         "served",
         "spread_ps",
     )
 
-    def __init__(self, engine: Engine, name: str, rate: float) -> None:
+    def __init__(self, engine: Engine, name: str, rate: float, cause: str = "") -> None:
         if rate <= 0:
             raise ValueError(f"{name}: rate must be positive, not {rate}")
         self.name = name
+        self.cause = cause
         self.rate_per_ps = rate / 1e12
         self.served = 0.0
         self.busy_ps = 0
@@ -75,6 +80,7 @@ class FairServer:
         self._armed_at = -1
         self._sequence = 0
         self._alarms: list[Alarm] = []
+        self._answers: Callbacks = [self._wake]
 
     def submit(self, work: float, weight: float, done: Done) -> None:
         """Serve `work` units for `weight` equal requesters together; call `done` when the last unit is through."""
@@ -90,9 +96,11 @@ class FairServer:
         if self._idle_ps and weight > 1:
             work -= self._use_idle(work * (1 - 1 / weight))
         self._sequence += 1
-        heappush(self._heap, (self._virtual + work / weight, self._sequence, weight, done))
+        heap = self._heap
+        heappush(heap, (self._virtual + work / weight, self._sequence, weight, done))
         self._weight += weight
-        self._arm(now)
+        if self._armed_at < now or heap[0][1] == self._sequence:  # else we wake early enough: a new share is smaller
+            self._arm(now)
 
     def backlog(self) -> float:
         """Units that were submitted and are not served yet."""
@@ -120,7 +128,7 @@ class FairServer:
         if self._armed_at < now or due < self._armed_at:
             self._armed_at = due
             alarms = self._alarms
-            self._engine.set_alarm(alarms.pop() if alarms else Alarm([self._wake]), due - now)
+            self._engine.set_alarm(alarms.pop() if alarms else Alarm(self._answers), due - now)
 
     def _wake(self, alarm: Event) -> None:
         now = self._engine.clock
@@ -157,19 +165,19 @@ class FairServer:
 class Flow:
     """One requester's queue in front of a `FairServer`: its jobs are served one after the other, in order."""
 
-    __slots__ = ("_current", "_finished", "_queue", "_serve")
+    __slots__ = ("_current", "_finished", "_queue", "_server")
 
     def __init__(self, server: FairServer) -> None:
-        self._serve = server.submit
+        self._server = server
         self._finished = self._finish
-        self._queue: deque[tuple[float, float, Done]] = deque()
-        self._current: Done | None = None
+        self._queue: deque[tuple[float, float, DoneBy]] = deque()
+        self._current: DoneBy | None = None
 
-    def submit(self, work: float, weight: float, done: Done) -> None:
-        """Queue a job behind this requester's earlier ones."""
+    def submit(self, work: float, weight: float, done: DoneBy) -> None:
+        """Queue a job behind this requester's earlier ones; `done` is told which server is through with it."""
         if self._current is None:
             self._current = done
-            self._serve(work, weight, self._finished)
+            self._server.submit(work, weight, self._finished)
         else:
             self._queue.append((work, weight, done))
 
@@ -177,11 +185,11 @@ class Flow:
         done = self._current
         if self._queue:
             work, weight, self._current = self._queue.popleft()
-            self._serve(work, weight, self._finished)
+            self._server.submit(work, weight, self._finished)
         else:
             self._current = None
         if done is not None:
-            done()
+            done(self._server)
 
 
 class FifoServer:

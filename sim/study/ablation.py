@@ -15,7 +15,7 @@ from sim.component.stream import WarpQueue
 from sim.component.transfer import Part
 from sim.cost.kernel import Lowering
 from sim.cost.program import Kernel
-from sim.engine import Engine, Flow
+from sim.engine import Engine, FairServer, Flow
 from sim.hwspec import HardwareSpec
 from sim.study import validate_microbench as microbench
 from sim.study.validate import Record, compare, load_records
@@ -62,7 +62,7 @@ class OneQueue(WarpQueue):
         served = [part for part in parts if not part.is_hidden]
         left = [len(served)]
 
-        def done() -> None:
+        def done(_: FairServer) -> None:
             left[0] -= 1
             if not left[0]:
                 self._engine.call_after(latency_ps, arrived)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sim.workload.layer_spec import AttentionSpec, LayerSpec
+from sim.workload.layer_spec import AttentionSpec, LayerSpec, Sizes
 
 
 class Tensor(NamedTuple):
@@ -64,8 +64,12 @@ class ModelSpec:
             tensors.append(Tensor("head", None, table))
         tensors.append(Tensor("norm", None, self.hidden_size))
         tensors += self.extra
+        before: LayerSpec | None = None
+        sizes: Sizes = []
         for index, layer in enumerate(self.layers):
-            tensors += [Tensor(name, index, size) for name, size in layer.sizes(self.hidden_size)]
+            if layer != before:  # most layers are as the one before
+                before, sizes = layer, layer.sizes(self.hidden_size)
+            tensors += [Tensor(name, index, size) for name, size in sizes]
         return [tensor for tensor in tensors if tensor.elements]
 
     def depth_of(self, tensor_class: str, layer: int | None) -> int:

@@ -32,7 +32,7 @@ FEWEST_ROUNDS = 4
 BARE_TIMEOUTS = 100_000
 """About as long as what they stand beside, so that both meet the same disturbances."""
 
-NOISE = 1.75
+NOISE = 1.35
 """What a busy neighbour may add to a ratio: it slows what fills the caches, and a small loop hardly."""
 
 
@@ -105,11 +105,8 @@ def simulated() -> tuple[ProfileStore, list[Kernel]]:
     return ProfileStore(machine.device, machine.device_key(), None, is_full=False), found
 
 
-def test_an_event_of_the_device_level_costs_about_four_bare_timeouts(simulated: tuple[ProfileStore, list[Kernel]]):
-    """The budget is 4 on a quiet machine.
-
-    Everything that a kernel costs is shared out among its events: its set-up, dealing CTAs, L2 panels, folding.
-    """
+def test_an_event_of_the_device_level_costs_at_most_four_bare_timeouts(simulated: tuple[ProfileStore, list[Kernel]]):
+    """Everything that a kernel costs is shared out among its events: its set-up, dealing CTAs, L2 panels, folding."""
     store, kernels = simulated
     events = sum(store.simulate(kernel).events for kernel in kernels)
     assert events > 10_000  # there is something to measure

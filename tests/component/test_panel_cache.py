@@ -42,7 +42,7 @@ def one_by_one(kernel: Kernel, waves: list[list[int]], steps: int, missed_after:
                     missed = first * len(tiles)
                     inserted += missed * size
                 else:
-                    for panel in sorted({operand.panel(kernel.grid.place(tile)) for tile in tiles}):
+                    for panel in sorted(operand.panels(kernel.grid.place(tile) for tile in tiles)):
                         key = (index, panel, segment)
                         share = missed_after(inserted - touched_at[key]) if key in touched_at else first
                         inserted += share * size

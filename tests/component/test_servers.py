@@ -121,14 +121,15 @@ def test_a_flow_serves_in_order_and_counts_as_one_requester() -> None:
     engine = Engine()
     server = FairServer(engine, "s", 1.0)
     mine, other = Flow(server), Flow(server)
-    ended: list[tuple[str, int]] = []
+    ended: list[tuple[str, str, int]] = []
     last = engine.event()
     for number in range(3):
-        mine.submit(1.0, 1, lambda n=number: ended.append((f"mine {n}", engine.now)))
-    other.submit(3.0, 1, lambda: (ended.append(("other", engine.now)), last.succeed()))
+        mine.submit(1.0, 1, lambda by, n=number: ended.append((f"mine {n}", by.name, engine.now)))
+    other.submit(3.0, 1, lambda by: (ended.append(("other", by.name, engine.now)), last.succeed()))
     engine.run(last)
     # three jobs of one flow against one job of another: half each, whatever the number of jobs
-    assert sorted(ended) == [("mine 0", 2 * PS), ("mine 1", 4 * PS), ("mine 2", 6 * PS), ("other", 6 * PS)]
+    times = {"mine 0": 2, "mine 1": 4, "mine 2": 6, "other": 6}
+    assert sorted(ended) == [(job, "s", end * PS) for job, end in times.items()]
 
 
 def test_a_fifo_server_makes_each_wait_for_all_before() -> None:

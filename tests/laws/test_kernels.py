@@ -61,7 +61,7 @@ def test_what_has_to_come_at_least_once_comes(seed: int) -> None:
         return  # tiles of different length share panels that are as long as the longest
     once = 0.0
     for operand in kernel.operands:
-        panels = {operand.panel(kernel.grid.place(tile)) for tile in range(kernel.tiles)}
+        panels = operand.panels(kernel.grid.place(tile) for tile in range(kernel.tiles))
         once += (1.0 - operand.resident_share) * len(panels) * operand.step_bytes * kernel.n_steps
     assert profile.missed_read_bytes >= once * (1 - 1e-9)
 

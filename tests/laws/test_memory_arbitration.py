@@ -163,9 +163,10 @@ def test_a_prediction_is_bound_by_memory_and_then_by_the_link() -> None:
 
 def endless(requester: Requester, parts: Sequence[Part], engine: Engine) -> Iterator[Event]:
     """A tenant that always has two transfers under way, as a DMA engine or a cluster of cores has."""
+    pause = engine.pause()
     under_way = deque(requester.fetch(parts, 1, 0) for _ in range(2))
     while True:
-        if (arrival := under_way.popleft().arrival(engine)) is not None:
+        if (arrival := under_way.popleft().arrival(pause)) is not None:
             yield arrival
         under_way.append(requester.fetch(parts, 1, 0))
 

@@ -65,6 +65,38 @@ def test_events_are_counted() -> None:
     assert engine.events == 12  # its start, ten timeouts, its end
 
 
+def test_one_pause_serves_a_process_for_all_that_it_waits_for() -> None:
+    engine = Engine()
+    pause = engine.pause()
+    seen: list[int] = []
+
+    def wait() -> Behaviour:
+        for delay in (3, 0, 4):
+            yield pause.of(delay)
+            seen.append(engine.now)
+        engine.call_after(5, lambda: engine.succeed_after(pause, 6))
+        yield pause.open_ended()
+        seen.append(engine.now)
+
+    engine.run(engine.spawn(wait(), "waiter"))
+    assert seen == [3, 3, 7, 7 + 5 + 6]
+    assert engine.events == 7  # its start, four pauses, the call, its end
+
+
+def test_a_pause_does_not_begin_again_before_it_has_ended_nor_goes_back() -> None:
+    engine = Engine()
+    pause = engine.pause()
+    with pytest.raises(ValueError, match="cannot go back"):
+        pause.of(-1)
+    pause.of(1)
+    for begin in (pause.open_ended, lambda: pause.of(2)):
+        with pytest.raises(RuntimeError, match="not ended"):
+            begin()
+    engine.run(pause)
+    engine.run(pause.of(2))
+    assert engine.now == 3
+
+
 def test_deadlock_names_every_live_process_and_what_it_waits_for() -> None:
     engine = Engine()
 
