@@ -150,6 +150,7 @@ def choose_kernel(runtime: RuntimeSpec, kind: str, dtype: str, site: str, **size
             kind not in rule.ops
             or (rule.dtypes and dtype not in rule.dtypes)
             or (rule.sites and site not in rule.sites)
+            or (rule.backends and runtime.backend(kind) not in rule.backends)
         ):
             continue
         if all(getattr(rule, size)[0] <= value <= getattr(rule, size)[1] for size, value in sizes.items()):

@@ -34,9 +34,14 @@ SETTABLE: Mapping[str, type | str] = {
     "logits": str,
     "qkv": str,
     "gate_up": str,
+    "linear_backend": str,
+    "moe_backend": str,
+    "prefill_packing": str,
+    "request_s": "s",
     "memory.fraction": "%",
 }
 """Fields that `--set runtime.NAME=VALUE` may set, and how their text is read: a type, or a unit."""
+BACKENDS = frozenset({"linear_backend", "moe_backend"})
 ALIASES = {
     "max_num_batched_tokens": "ubatch_tokens",
     "n_ubatch": "ubatch_tokens",
@@ -186,6 +191,8 @@ def _setting(text: str, kind: type | str, spec: RuntimeSpec, name: str) -> Any:
         InputError: it is none of the field's kind.
     """
     if kind is str:
+        if name in BACKENDS:
+            _check_backend(text, spec)
         return text
     factor = _FACTOR.fullmatch(text)
     if factor:
@@ -200,6 +207,14 @@ def _setting(text: str, kind: type | str, spec: RuntimeSpec, name: str) -> Any:
     if value != int(value):
         raise InputError(Problem(f"must be a whole number, not {value:g}", "bad_value"))
     return int(value)
+
+
+def _check_backend(text: str, spec: RuntimeSpec) -> None:
+    """A backend is one that some kernel asks for, or `auto`."""
+    known = {"auto", *(name for rule in spec.kernels.values() for name in rule.backends)}
+    if text not in known:
+        message = f"{spec.name} has no kernels of {text[:40]!r}"
+        raise InputError(Problem(message, "bad_value", hint=f"there are: {', '.join(sorted(known))}"))
 
 
 def _resolve(document: Document, file: RuntimeFile, chosen: str, settings: Mapping[str, Any]) -> RuntimeSpec:

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim.errors import InputError
 from sim.workload.hf_config import load_model
 from sim.workload.layer_spec import MoeFfn
 from sim.workload.lower import Request, lower, prefill_passes
 from sim.workload.op import Attention, Gemm, GroupedGemm
+from sim.workload.op_builder import choose_kernel
 from sim.workload.quant import formats, resolve_quant, weights_bytes
 from sim.workload.runtime_file import load_runtime
 
@@ -81,6 +83,42 @@ def test_prefill_passes_process_each_token_of_each_sequence_once(
     assert max(one.context for one in passes) == depth + prompt
     keys = sum(one.sequences * sum(range(one.context - one.query + 1, one.context + 1)) for one in passes)
     assert keys == batch * sum(range(depth + 1, depth + prompt + 1))  # causal pairs, each once
+
+
+@pytest.mark.parametrize(("batch", "sizes"), [(1, [1]), (5, [1, 2, 2]), (6, [1, 2, 2, 1])])
+def test_a_server_starts_with_the_first_sequence_alone(batch: int, sizes: list[int]) -> None:
+    """Two prompts of 1,000 tokens fill a pass of 2,048, but the others arrive while the first one runs."""
+    spec = load_runtime("vllm", overrides={"ubatch_tokens": "2048"}).spec
+    assert spec.prefill_packing == "arrivals"
+    assert [one.sequences for one in prefill_passes(spec, Request(batch, 1000, 0, 1))] == sizes
+    together = spec.model_copy(update={"prefill_packing": "sequences"})
+    assert [one.sequences for one in prefill_passes(together, Request(batch, 1000, 0, 1))] == [2] * (batch // 2) + (
+        [1] if batch % 2 else []
+    )
+
+
+def test_a_request_waits_once_before_its_prompt_passes() -> None:
+    """However many passes there are; decode does not wait."""
+    model, runtime = load_model("qwen3-0.6b"), load_runtime("vllm", overrides={"request_s": "9 ms"}).spec
+    workload = lower(model, resolve_quant(model, None, "vllm"), runtime, Request(3, 5000, 0, 4), "bf16")
+    waits = {
+        phase.name: sum(step.weight * op.duration_s for step in phase.steps for op in step.ops() if op.kind == "host")
+        for phase in workload.phases
+    }
+    assert waits == pytest.approx({"prefill": 9e-3, "decode": 0.0})
+
+
+def test_the_backend_chooses_the_kernel_of_a_format() -> None:
+    """Native FP4 products where nothing is said; Marlin reads weights alone, and quantises no activations."""
+    model = load_model("llama-3.1-8b")
+    for backend, kernel in (("auto", "nvfp4_cutlass"), ("marlin", "marlin")):
+        runtime = load_runtime("vllm", overrides={"linear_backend": backend}).spec
+        assert choose_kernel(runtime, "gemm", "nvfp4", "qkv", m=1, n=6144, k=4096) == kernel
+        workload = lower(model, resolve_quant(model, "nvfp4", "vllm"), runtime, Request(1, 0, 9, 1), "bf16")
+        sites = {op.site for op in workload.phases[0].steps[0].ops()}
+        assert ("quantize_nvfp4" in sites) == (backend == "auto")
+    with pytest.raises(InputError, match="vllm has no kernels of 'cutlas'"):
+        load_runtime("vllm", overrides={"linear_backend": "cutlas"})
 
 
 @pytest.mark.parametrize("runtime_name", RUNTIMES)
