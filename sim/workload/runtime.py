@@ -230,6 +230,7 @@ class RuntimeSpec(_Frozen):
     date: str = ""
     title: str = ""
     source: str = ""
+    family: str = Field("", description="the runtime at the root of `extends`, whose formats it reads; itself without")
     ubatch_tokens: Whole = Field(gt=0, le=2**20, description="most tokens of one forward pass")
     prefill_packing: Literal["sequences", "arrivals"] = Field(
         "sequences",
@@ -302,5 +303,9 @@ class RuntimeFile(_Frozen):
     title: str = ""
     source: str = ""
     aliases: tuple[str, ...] = ()
+    extends: str | None = Field(
+        None,
+        description="NAME[@VERSION] or ./FILE of a runtime that `base` changes; new kernels are tried before its own",
+    )
     base: dict[str, Any] = Field(description="what all versions share")
     versions: dict[str, dict[str, Any]] = Field(min_length=1, description="version -> its changes over the one before")
