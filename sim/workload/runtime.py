@@ -176,7 +176,10 @@ class KernelRule(_Frozen):
     gqa_packs: tuple[Tile, ...] = Field(
         (), description="attention: query heads of a KV head that a CTA can take together; empty = all of them"
     )
-    reduce_site: str | None = Field(None, description="site launched after a split to add the parts up")
+    reduce_site: str | None = Field(None, description="dense GEMM: site launched after it to add up what tiles share")
+    reduce_limit: Whole = Field(
+        2**50, gt=0, description="most elements that this adds up: tiles of the CTAs that share"
+    )
     access: Literal["read", "random", "strided"] = Field("read", description="how weights are read from memory")
 
 
@@ -240,8 +243,10 @@ class RuntimeSpec(_Frozen):
     kv_dtype: str = Field(description="format of the KV cache unless the user says otherwise")
     kv_dtypes: tuple[str, ...] = Field((), description="formats that it offers for the KV cache; empty = any")
     activation_dtype: str = Field(description="format of the residual stream")
-    window_cache: Literal["window", "ubatch"] = Field(
-        "window", description="keys that a windowed layer keeps and reads: its window, or window + ubatch"
+    window_cache: Literal["window", "ubatch", "ring"] = Field(
+        "window",
+        description="keys that a windowed layer keeps and reads: its window, or window + ubatch; ring: of several "
+        "sequences only up to the newest of those",
     )
     kv_padding_tokens: Whole = Field(1, gt=0, le=2**20, description="attention reads a multiple of this many keys")
     launch: Literal["graph", "eager"] = "graph"

@@ -285,7 +285,8 @@ def _resolve(document: Document, file: RuntimeFile, chosen: str, settings: Mappi
 
 
 def _site_problems(document: Document, spec: RuntimeSpec) -> Iterable[Problem]:
-    wanted = set(SITES) | {rule.quantize_site for rule in spec.kernels.values() if rule.quantize_site}
+    named = {site for rule in spec.kernels.values() for site in (rule.quantize_site, rule.reduce_site) if site}
+    wanted = set(SITES) | named
     line = document.line_of(("base", "sites"))
     missing, unknown = sorted(wanted - set(spec.sites)), sorted(set(spec.sites) - wanted - set(FAMILY_SITES))
     guesses = {site: closest(site, [*wanted, *FAMILY_SITES]) for site in unknown}

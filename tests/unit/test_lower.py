@@ -160,3 +160,28 @@ def test_every_layer_attends_once_and_ops_read_only_what_ran_before(model_name: 
         for op in block.ops:
             assert set(op.after) <= seen | (set(names) if block.repeat > 1 else set())
             seen.add(op.id)
+
+
+def test_split_tiles_are_added_up_behind_a_product() -> None:
+    """Stream-k: one more launch over what the CTAs share; the next op still reads all of the product."""
+    model, runtime = load_model("qwen3-4b"), load_runtime("llama.cpp").spec
+    recipe = resolve_quant(model, "q4_k_m", "llama.cpp")
+    for prompt, elements in ((16, 16 * 9728), (2048, 786_432)):
+        step = lower(model, recipe, runtime, Request(1, prompt, 0, 1), "f16").phases[0].steps[0]
+        ops = [op for block in step.blocks for op in block.ops]
+        at = next(i for i, op in enumerate(ops) if op.site == "up")
+        assert (ops[at + 1].site, ops[at + 1].elements) == ("fixup", min(elements, prompt * 9728, 786_432))
+        assert ops[at].id in ops[at + 2].after
+
+
+@pytest.mark.parametrize(
+    ("batch", "context", "keys"),
+    [(1, 4200, 3072), (4, 2000, 2000), (4, 4200, 1280), (4, 3500, 3072), (4, 6144, 3072), (4, 8292, 2304)],
+)
+def test_a_ring_is_read_up_to_its_newest_key(batch: int, context: int, keys: int) -> None:
+    """Window 1,024 and ubatch 2,048: position 4,200 lies in slot 1,128, 3,500 in slot 428, where the window wraps."""
+    model = load_model("gemma-3-4b")
+    runtime = load_runtime("llama.cpp@b6989", overrides={"ubatch_tokens": "2048"}).spec
+    step = lower(model, resolve_quant(model, "q8_0", "llama.cpp"), runtime, Request(batch, 0, context - 1, 1), "f16")
+    local = [op for op in step.phases[0].steps[0].ops() if isinstance(op, Attention)]
+    assert min(min(op.context, op.window or op.context, context) for op in local) == keys
