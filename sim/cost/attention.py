@@ -67,13 +67,13 @@ def prefill_kernel(
         n_steps=max(1, round(mean_steps)),
         grid=Grid(n_q, batches=head_groups * op.batch),
         operands=operands,
-        work=_work(op, rule, rows),
+        work=_work(op, rule, rows, kv, act),
         stages=rule.stages,
         schedule="persistent" if rule.schedule == "persistent" else "tiles",
         kinds=() if is_uniform else _kinds(steps, head_groups * op.batch, sms),
         store_bytes=query_bytes / tiles * op.values / op.head_dim,
         threads=rule.threads,
-        shared_bytes=_shared(op, rule, kv, rows),
+        shared_bytes=_shared(op, rule, max(kv.bits_per_weight, act.bits_per_weight), rows),
         registers=rule.registers,
         ctas_per_sm=rule.ctas_per_sm,
         prologue_cycles=rule.prologue_cycles,
@@ -112,11 +112,11 @@ def decode_kernel(
         n_steps=steps,
         grid=Grid(1, 1, split, batches=units),
         operands=operands,
-        work=_work(op, rule, rows),
+        work=_work(op, rule, rows, kv, act),
         stages=rule.stages,
         store_bytes=stored,
         threads=rule.threads,
-        shared_bytes=_shared(op, rule, kv, rows),
+        shared_bytes=_shared(op, rule, max(kv.bits_per_weight, act.bits_per_weight), rows),
         registers=rule.registers,
         ctas_per_sm=rule.ctas_per_sm,
         prologue_cycles=rule.prologue_cycles,
@@ -165,16 +165,20 @@ def _kinds(steps: list[int], per_tile: int, sms: int) -> tuple[tuple[int, int], 
     return tuple((len(part) * per_tile, max(1, round(sum(part) / len(part)))) for part in parts)
 
 
-def _work(op: Attention, rule: KernelRule, rows: int) -> tuple[Work, ...]:
+def _work(op: Attention, rule: KernelRule, rows: int, kv: Format, act: Format) -> tuple[Work, ...]:
     pairs = rows * rule.tile_n
     work = [Work(rule.unit, 2.0 * pairs * (op.head_dim + op.values), rule.efficiency)]
-    if rule.alu_flops_per_score:
-        work.append(Work("fp32", rule.alu_flops_per_score * pairs))
+    alu = rule.alu_flops_per_score * pairs
+    if kv.bits_per_weight < act.bits_per_weight:
+        alu += rule.alu_flops_per_weight * rule.tile_n * op.cached
+    if alu:
+        work.append(Work("fp32", alu))
     return tuple(work)
 
 
-def _shared(op: Attention, rule: KernelRule, kv: Format, rows: int) -> int:
+def _shared(op: Attention, rule: KernelRule, bits: float, rows: int) -> int:
+    """Shared memory of a CTA; matrix units read keys and values in their own format, whatever the cache has."""
     if rule.shared_bytes is not None:
         return rule.shared_bytes
-    tile = rule.stages * rule.tile_n * op.cached * kv.bits_per_weight / 8
+    tile = rule.stages * rule.tile_n * op.cached * bits / 8
     return round(tile + rows * op.head_dim * 2)

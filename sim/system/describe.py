@@ -131,7 +131,7 @@ def _model(wanted: Wanted, name: str) -> Shown:
     lines = [f"{model.title} ({model.name})", *text_table(rows, wanted.width)]
     if wanted.graph:
         runtime = load_runtime(wanted.runtime or RUNTIMES[0], search_dirs=wanted.search_dirs).spec
-        quant = resolve_quant(model, wanted.quant, runtime.name, wanted.search_dirs)
+        quant = resolve_quant(model, wanted.quant, runtime.family, wanted.search_dirs)
         data["graph"] = op_graph(model, quant, runtime)
         lines += [
             f"as {runtime.name}@{runtime.version} launches it, {quant.name}:",
@@ -199,12 +199,21 @@ def _scalars(spec: Any) -> list[tuple[str, str]]:
 def _quantization(model: ModelSpec) -> dict[str, Any] | None:
     """What the checkpoint says of its quantisation, and how many entries its exclude list has."""
     said = model.quantization
-    return {"recipe": said.recipe, "source": said.source, "excluded": len(said.excluded)} if said else None
+    return (
+        {
+            "recipe": said.recipe,
+            "source": said.source,
+            "excluded": len(said.excluded),
+            "mixed": sum(len(names) for _, names in said.modules),
+        }
+        if said
+        else None
+    )
 
 
 def _quant(wanted: Wanted, name: str) -> Shown:
     recipe = load_quant(name, wanted.search_dirs)
-    data = {key: value for key, value in asdict(recipe).items() if key not in ("kept", "plain")}  # of one checkpoint
+    data = {key: value for key, value in asdict(recipe).items() if key != "own"}  # of one checkpoint
     rows = [("everything else", recipe.default.name, f"{recipe.default.bits_per_weight:g}", "")]
     for note, group in (("", recipe.classes), ("on the layers that get more bits", recipe.more_bits)):
         rows += [(part, fmt.name, f"{fmt.bits_per_weight:g}", note) for part, fmt in group]

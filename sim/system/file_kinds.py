@@ -60,7 +60,7 @@ def _check_scenario(path: Path) -> None:
         lambda: load_model(scenario.model),
         lambda: load_runtime(name, overrides=changes),
     )
-    resolve_quant(model, scenario.quant, runtime.spec.name)
+    resolve_quant(model, scenario.quant, runtime.spec.family)
 
 
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {

@@ -83,7 +83,7 @@ def kv_cache_bytes(model: ModelSpec, runtime: RuntimeSpec, request: Request, kv:
     """Keys and values of all sequences at their longest, in whole blocks, and the state of recurrent layers."""
     block = round(runtime.memory.kv_block_tokens)
     tokens = ceil((request.depth + request.prompt + request.output) / block) * block
-    extra = round(runtime.ubatch_tokens) if runtime.window_cache == "ubatch" else 0
+    extra = round(runtime.ubatch_tokens) if runtime.window_cache != "window" else 0
     return round(request.batch * (model.kv_elements(tokens, extra) * kv.bits_per_weight / 8 + model.state_bytes()))
 
 

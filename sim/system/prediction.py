@@ -83,7 +83,7 @@ def predict(
     assert model is not None
     runtime = loaded.spec
     quant, kv_dtype = gather(
-        lambda: resolve_quant(model, arguments.quant, runtime.name, search_dirs),
+        lambda: resolve_quant(model, arguments.quant, runtime.family, search_dirs),
         lambda: _kv_dtype(arguments.kv_dtype or runtime.kv_dtype, runtime),
     )
     request = Request(arguments.batch, arguments.prompt, arguments.depth, arguments.output)
@@ -281,7 +281,7 @@ def _beyond(model: ModelSpec | None, arguments: RunArguments) -> tuple[str, ...]
 
 def _smaller(model: ModelSpec, runtime: RuntimeSpec, quant: QuantRecipe, search_dirs: Folders) -> list[QuantRecipe]:
     """Recipes to propose on this runtime instead of `quant`."""
-    names = ("q8_0", "q4_k_m") if runtime.name == "llama.cpp" else ("fp8", "nvfp4")
+    names = ("q8_0", "q4_k_m") if runtime.family == "llama.cpp" else ("fp8", "nvfp4")
     return [load_quant(name) for name in names if model.quantization is None]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ METHODS = {"mxfp4": "mxfp4", "fp8": "fp8", "fbgemm_fp8": "fp8", "awq": "int4", "
 ALGORITHMS = {"FP8": "fp8", "NVFP4": "nvfp4", "W4A16_AWQ": "int4"}
 """`quant_algo` of NVIDIA's quantiser -> recipe."""
 
+MIXED = "MIXED_PRECISION"
+STORED = {"FP8": "fp8", "NVFP4": "nvfp4", "W4A16_NVFP4": "nvfp4", "W4A16_AWQ": "int4"}
+"""`quant_algo` of single modules in a mixed checkpoint -> storage format."""
+
 _GROUPED = ("compressed-tensors", "modelopt", "modelopt_fp4", "")
 _GROUP_RECIPES = {("float", 4): "nvfp4", ("float", 8): "fp8", ("int", 4): "int4"}
 _KNOWN = f"modelled: {', '.join([*METHODS, *filter(None, _GROUPED)])}"
@@ -49,7 +54,8 @@ def checkpoint_quantization(
     words = re.split(r"[^a-z0-9]+", name.lower())
     claim = next((word for word in CLAIMS if word in words), None)
     said = found.recipe if found else None
-    if claim and len(problems) == before and said not in CLAIMS[claim]:
+    held = {said, *(fmt for fmt, _ in found.modules)} if found else {None}
+    if claim and len(problems) == before and not held & CLAIMS[claim]:
         fact = f"{found.source} says {said}" if found else "its files name no quantisation"
         message = f"the name says {claim.upper()}, but {fact}"
         problems.append(Problem(message, code="quant_contradiction", file=str(path), line=1))
@@ -61,6 +67,8 @@ def _from_config(given: Any, path: Path, problems: list[Problem]) -> Quantizatio
     method = ""
     if not isinstance(given, dict):
         message = "quantization_config must be a mapping"
+    elif given.get("quant_algo") == MIXED:
+        return _mixed(given, "quantization_config", path, problems)
     else:
         method = str(given.get("quant_method") or "").lower()
         bits = given.get("bits", given.get("w_bit", 4))
@@ -76,6 +84,25 @@ def _from_config(given: Any, path: Path, problems: list[Problem]) -> Quantizatio
     at = "quantization_config.quant_method" if method else "quantization_config"
     problems.append(Problem(message, code="unsupported_quantization", file=str(path), path=at, hint=_KNOWN))
     return None
+
+
+def _mixed(given: dict[str, Any], source: str, path: Path, problems: list[Problem]) -> Quantization | None:
+    """A checkpoint whose modules have formats of their own; what it does not list is plain."""
+    listed = given.get("quantized_layers")
+    at, modules = f"{source}.quantized_layers", defaultdict[str, list[str]](list)
+    for module, entry in listed.items() if isinstance(listed, dict) else ():
+        algorithm = entry.get("quant_algo") if isinstance(entry, dict) else None
+        if not isinstance(algorithm, str) or algorithm not in STORED:
+            message = f"{str(module)[:80]} has the algorithm {str(algorithm)[:40]!r}, which is not modelled"
+            hint = f"modelled: {', '.join(STORED)}"
+            problems.append(Problem(message, "unsupported_quantization", str(path), path=at, hint=hint))
+            return None
+        modules[STORED[algorithm]].append(str(module))
+    if not modules:
+        message = f"{MIXED} must list the format of every quantised module in quantized_layers"
+        problems.append(Problem(message, code="unsupported_quantization", file=str(path), path=at))
+        return None
+    return Quantization("mixed", source, modules=tuple((fmt, tuple(names)) for fmt, names in modules.items()))
 
 
 def _grouped(given: dict[str, Any]) -> str | None:
@@ -121,6 +148,8 @@ def _from_quantiser(path: Path, problems: list[Problem]) -> Quantization | None:
         return None
     given = document.data.get("quantization") if isinstance(document.data, dict) else None
     algorithm = given.get("quant_algo") if isinstance(given, dict) else None
+    if isinstance(given, dict) and algorithm == MIXED:
+        return _mixed(given, path.name, path, problems)
     recipe = ALGORITHMS.get(algorithm) if isinstance(algorithm, str) else None
     if recipe is None:
         message = f"quantisation {str(algorithm)[:40]!r} is not modelled"

@@ -1,4 +1,4 @@
-"""Which tensors a quantised checkpoint keeps in its plain dtype: the exclude lists of its configuration.
+"""Which tensors the module lists of a quantised checkpoint name: those left out, or those of one format among several.
 
 Entries name modules, with wildcards (`model.layers.3.self_attn*`, `*.mlp.shared_expert.*`) or as `re:` expressions; a
 module without a wildcard stands for all below it.
@@ -36,11 +36,11 @@ _LINEAR = {
 _LAYER = re.compile(r"layers\.(\d+)\b")
 
 
-def kept_classes(excluded: Iterable[str], layers: tuple[LayerSpec, ...], hidden: int) -> frozenset[tuple[str, int]]:
-    """(tensor class, layer) of the matrices that entries of `excluded` name."""
+def named_classes(listed: Iterable[str], layers: tuple[LayerSpec, ...], hidden: int) -> frozenset[tuple[str, int]]:
+    """(tensor class, layer) of the matrices that entries of `listed` name."""
     everywhere: list[str] = []
     of_layer: dict[int, list[str]] = defaultdict(list)
-    for entry in excluded:
+    for entry in listed:
         number = _LAYER.search(entry)
         (of_layer[int(number[1])] if number else everywhere).append(entry)
     found = set()

@@ -132,9 +132,7 @@ class LayerBuilder(OpBuilder):
 
     def _scores(self, a: AttentionSpec) -> None:
         one, padding = self.one, self.runtime.kv_padding_tokens
-        window = a.window
-        if window is not None and self.runtime.window_cache == "ubatch":
-            window += self.runtime.ubatch_tokens
+        window = self._window(a.window)
         self.add(
             Attention,
             "attention_mixed" if self.model.has_mixed_heads else "attention",
@@ -148,6 +146,21 @@ class LayerBuilder(OpBuilder):
             kv_dtype=self.kv_dtype,
             dtype=self.runtime.activation_dtype,
         )
+
+    def _window(self, window: int | None) -> int | None:
+        """Keys that a windowed layer reads: its window, or the ring of window and ubatch that holds it.
+
+        Decode of several sequences may read a ring up to the newest key (llama.cpp's flash_attn_mask_to_KV_max skips
+        what is masked behind it), and all of it where the window wraps around its end.
+        """
+        one, runtime = self.one, self.runtime
+        if window is None or runtime.window_cache == "window":
+            return window
+        ring = window + runtime.ubatch_tokens
+        if runtime.window_cache == "ubatch" or one.query > 1 or one.sequences == 1 or one.context <= ring:
+            return ring
+        end, padding = one.context % ring, runtime.kv_padding_tokens
+        return ring if end < window else min(ring, -(-end // padding) * padding)
 
     def _feed_forward(self, layer: LayerSpec, ffn: DenseFfn | MoeFfn, index: int, tokens: int) -> None:
         self.launch("ffn_norm", tokens * self.model.hidden_size, rows=tokens)

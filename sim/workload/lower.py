@@ -7,7 +7,7 @@ runtime makes; those at the knots (first, last, evenly between) are lowered, eac
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
 
@@ -16,7 +16,7 @@ from sim.workload.graph import Block, Phase, Step, Workload
 from sim.workload.layer import LayerBuilder
 from sim.workload.layer_spec import LayerSpec
 from sim.workload.model import ModelSpec
-from sim.workload.op import Op
+from sim.workload.op import Host, Op
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime import RuntimeSpec
 
@@ -52,7 +52,9 @@ def lower(model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, request: R
 
     phases = []
     if request.prompt:
-        phases.append(Phase("prefill", tuple(_knots("prefill", prefill_passes(runtime, request), build))))
+        prompts = prefill_passes(runtime, request)
+        knots = _knots("prefill", prompts, build)
+        phases.append(Phase("prefill", tuple(_with_request(step, runtime, len(prompts)) for step in knots)))
     steps = decode_steps(request)
     if steps:
         first = request.depth + request.prompt + 1
@@ -62,6 +64,16 @@ def lower(model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, request: R
         ]
         phases.append(Phase("decode", tuple(_decode_knots(passes, steps, build))))
     return Workload(model.name, tuple(phases))
+
+
+def _with_request(step: Step, runtime: RuntimeSpec, passes: int) -> Step:
+    """A prompt pass behind its share of what comes before the first one; the requests' own times overlap."""
+    if not runtime.request_s:
+        return step
+    wait = Host(id="request", site="request", duration_s=runtime.request_s / passes)
+    first = step.blocks[0].ops
+    behind = replace(first[0], after=(*first[0].after, "request"))
+    return replace(step, blocks=(replace(step.blocks[0], ops=(wait, behind, *first[1:])), *step.blocks[1:]))
 
 
 def decode_steps(request: Request) -> int:
@@ -84,8 +96,9 @@ def prefill_passes(runtime: RuntimeSpec, request: Request) -> list[Pass]:
         raise WorkloadError(Problem(message, code="too_large", path="prompt"))
     if request.prompt <= limit:
         together = max(1, limit // request.prompt)
-        full, rest = divmod(request.batch, together)
-        sizes = [together] * full + ([rest] if rest else [])
+        early = 1 if runtime.prefill_packing == "arrivals" else 0
+        full, rest = divmod(request.batch - early, together)
+        sizes = [1] * early + [together] * full + ([rest] if rest else [])
         return [Pass(size, request.prompt, request.depth + request.prompt, size) for size in sizes]
     pieces = []
     for start in range(0, request.prompt, limit):

@@ -19,11 +19,15 @@ class Tensor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """What a checkpoint says of its own quantisation: a recipe name, where that is written, and modules left out."""
+    """What a checkpoint says of its own quantisation: a recipe name, where that is written, and modules left out.
+
+    `modules`: where formats are given module by module, (storage format, modules) each; what they do not name is plain.
+    """
 
     recipe: str
     source: str
     excluded: tuple[str, ...] = ()
+    modules: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

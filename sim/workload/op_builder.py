@@ -95,9 +95,12 @@ class OpBuilder:
         if kernel.quantize_site:
             self.launch(kernel.quantize_site, m * k)
         act = self.runtime.activation_dtype
-        self.add(
+        made = self.add(
             Gemm, site, m=m, n=n, k=k, dtype=dtype, inputs=kernel.activation or act, outputs=act, is_gated=is_gated
         )
+        if kernel.reduce_site:
+            self.launch(kernel.reduce_site, min(m * n, kernel.reduce_limit))
+            self.previous = made  # what follows reads all of the product, not what was added up of it
 
     def grouped(
         self,
@@ -150,6 +153,7 @@ def choose_kernel(runtime: RuntimeSpec, kind: str, dtype: str, site: str, **size
             kind not in rule.ops
             or (rule.dtypes and dtype not in rule.dtypes)
             or (rule.sites and site not in rule.sites)
+            or (rule.backends and runtime.backend(kind) not in rule.backends)
         ):
             continue
         if all(getattr(rule, size)[0] <= value <= getattr(rule, size)[1] for size, value in sizes.items()):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sim.errors import InputError, Problem, SpecError
 from sim.paths import available, find, shipped_data
-from sim.workload.exclusions import kept_classes
+from sim.workload.exclusions import named_classes
 from sim.workload.model import ModelSpec
 from sim.yamlfile import Document, closest, load_yaml, validate_model
 
@@ -49,6 +49,7 @@ TENSOR_CLASSES = frozenset(
         "bias",
     ]
 )
+OUTSIDE_LAYERS = frozenset({"embedding", "head"})
 GGUF_FAMILY = "llama.cpp"
 FALLBACKS = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0"}
 """What llama.cpp takes where a row is no multiple of the block (tensor_type_fallback in src/llama-quant.cpp)."""
@@ -110,9 +111,8 @@ class QuantRecipe:
     more_bits: tuple[tuple[str, Format], ...]
     runtimes: tuple[str, ...] = ()
     replaces: str | None = None
-    kept: frozenset[tuple[str, int]] = frozenset()
-    """(tensor class, layer) that this checkpoint keeps in `plain`, its dtype."""
-    plain: Format | None = None
+    own: frozenset[tuple[str, int | None, str]] = frozenset()
+    """(tensor class, layer, format) that this checkpoint stores otherwise: left out of its quantisation, or mixed."""
 
     def format_of(self, tensor_class: str, layer: int | None, n_layers: int, depth: int = 0) -> Format:
         """The format of `tensor_class` in layer `layer` of `n_layers` (None: outside the layers).
@@ -120,8 +120,11 @@ class QuantRecipe:
         `depth`: length of its rows (0: not looked at). GGUF's formats of 256 weights to a block give way to one of 32
         where a row is no multiple of it.
         """
-        if layer is not None and self.plain and (tensor_class, layer) in self.kept:
-            return self.plain
+        if self.own:
+            at = None if tensor_class in OUTSIDE_LAYERS else layer
+            own = next((fmt for name, index, fmt in self.own if name == tensor_class and index == at), None)
+            if own:
+                return formats()[own]
         found = next((fmt for name, fmt in self.classes if name == tensor_class), self.default)
         if layer is not None and self.more_bits and uses_more_bits(layer, n_layers):
             found = next((fmt for name, fmt in self.more_bits if name == tensor_class), found)
@@ -132,7 +135,7 @@ class QuantRecipe:
     def signature(self, layer: int, n_layers: int) -> Hashable:
         """Layers with the same signature have the same formats."""
         has_more = bool(self.more_bits) and uses_more_bits(layer, n_layers)
-        return has_more, frozenset(name for name, index in self.kept if index == layer)
+        return has_more, frozenset((name, fmt) for name, index, fmt in self.own if index == layer)
 
 
 def uses_more_bits(layer: int, n_layers: int) -> bool:
@@ -224,11 +227,16 @@ def resolve_quant(
 
 
 def _with_exclusions(recipe: QuantRecipe, model: ModelSpec) -> QuantRecipe:
-    """The recipe with what the checkpoint leaves out of its own quantisation in its plain dtype."""
-    if not model.quantization or not model.quantization.excluded:
+    """The recipe with what the checkpoint says of single modules: left out and so in its plain dtype, or mixed."""
+    said = model.quantization
+    if not said or not (said.excluded or said.modules):
         return recipe
-    kept = kept_classes(model.quantization.excluded, model.layers, model.hidden_size)
-    return replace(recipe, kept=kept, plain=formats()[model.dtype])
+    own: set[tuple[str, int | None, str]] = set()
+    for fmt, modules in ((model.dtype, said.excluded), *said.modules):
+        own |= {(*place, fmt) for place in named_classes(modules, model.layers, model.hidden_size)}
+        if said.modules and "lm_head" in modules:
+            own.add(("head", None, fmt))
+    return replace(recipe, own=frozenset(own))
 
 
 def _converted(recipe: QuantRecipe, search_dirs: Sequence[str | Path]) -> QuantRecipe:

@@ -96,6 +96,9 @@ class KernelRule(_Frozen):
     k: Range = Field(ANY, description="depth of the GEMM")
     sms: Range = Field(ANY, description="only on GPUs with so many SMs: a library's tables differ by chip")
     sites: tuple[str, ...] = Field((), description="only at these places of the model; empty = any")
+    backends: tuple[str, ...] = Field(
+        (), description="GEMMs: only where linear_backend (grouped ones: moe_backend) is one of these; empty = any"
+    )
     unit: str = Field(description="matrix or CUDA-core rate it uses: a key of the GPU's flop_per_clock_per_sm")
     efficiency: Number = Field(1.0, gt=0, le=1, description="share of the unit's issue slots the inner loop fills")
     variants: tuple[Variant, ...] = Field(
@@ -164,12 +167,19 @@ class KernelRule(_Frozen):
     )
     activation: str | None = Field(None, description="format in which activations are read, when not the op's own")
     quantize_site: str | None = Field(None, description="site launched before it to bring activations into that format")
-    alu_flops_per_weight: Number = Field(0.0, ge=0, description="CUDA-core work to unpack one weight, per tile pass")
+    alu_flops_per_weight: Number = Field(
+        0.0,
+        ge=0,
+        description="CUDA-core work to unpack one weight (attention: a key or value narrower than queries), per tile",
+    )
     alu_flops_per_score: Number = Field(0.0, ge=0, description="attention: CUDA-core work per score (softmax)")
     gqa_packs: tuple[Tile, ...] = Field(
         (), description="attention: query heads of a KV head that a CTA can take together; empty = all of them"
     )
-    reduce_site: str | None = Field(None, description="site launched after a split to add the parts up")
+    reduce_site: str | None = Field(None, description="dense GEMM: site launched after it to add up what tiles share")
+    reduce_limit: Whole = Field(
+        2**50, gt=0, description="most elements that this adds up: tiles of the CTAs that share"
+    )
     access: Literal["read", "random", "strided"] = Field("read", description="how weights are read from memory")
 
 
@@ -223,15 +233,20 @@ class RuntimeSpec(_Frozen):
     date: str = ""
     title: str = ""
     source: str = ""
+    family: str = Field("", description="the runtime at the root of `extends`, whose formats it reads; itself without")
     ubatch_tokens: Whole = Field(gt=0, le=2**20, description="most tokens of one forward pass")
-    prefill_packing: Literal["sequences", "tokens"] = Field(
-        "sequences", description="how a batch of prompts fills passes"
+    prefill_packing: Literal["sequences", "arrivals"] = Field(
+        "sequences",
+        description="how a batch of prompts fills passes: whole sequences as they fit, or the first one alone, because "
+        "a server starts with it while the others still arrive",
     )
     kv_dtype: str = Field(description="format of the KV cache unless the user says otherwise")
     kv_dtypes: tuple[str, ...] = Field((), description="formats that it offers for the KV cache; empty = any")
     activation_dtype: str = Field(description="format of the residual stream")
-    window_cache: Literal["window", "ubatch"] = Field(
-        "window", description="keys that a windowed layer keeps and reads: its window, or window + ubatch"
+    window_cache: Literal["window", "ubatch", "ring"] = Field(
+        "window",
+        description="keys that a windowed layer keeps and reads: its window, or window + ubatch; ring: of several "
+        "sequences only up to the newest of those",
     )
     kv_padding_tokens: Whole = Field(1, gt=0, le=2**20, description="attention reads a multiple of this many keys")
     launch: Literal["graph", "eager"] = "graph"
@@ -242,10 +257,15 @@ class RuntimeSpec(_Frozen):
     )
     host_launch_s: Seconds = Field(0.0, description="CPU time per launch outside a graph, over that of the driver")
     host_sequence_s: Seconds = Field(0.0, description="CPU time per running sequence and step")
+    request_s: Seconds = Field(
+        0.0, description="from a request's arrival to its first pass: HTTP, tokenisation, queues between processes"
+    )
     graph_launch_s: Seconds = Field(0.0, description="CPU time to launch a graph, over that of the driver")
     prefill_launch: Literal["graph", "eager"] = "eager"
     qkv: Literal["fused", "separate"] = "separate"
     gate_up: Literal["fused", "separate"] = "separate"
+    linear_backend: str = Field("auto", description="whose kernels run dense GEMMs, where there is a choice")
+    moe_backend: str = Field("auto", description="whose kernels run the experts' GEMMs, where there is a choice")
     logits: Literal["last", "all"] = "last"
     latent_prefill: Literal["expanded", "absorbed"] = Field(
         "expanded",
@@ -259,6 +279,10 @@ class RuntimeSpec(_Frozen):
         """The same with only those kernels that are used on a GPU of `sms` SMs."""
         fitting = {name: rule for name, rule in self.kernels.items() if rule.sms[0] <= sms <= rule.sms[1]}
         return self if len(fitting) == len(self.kernels) else self.model_copy(update={"kernels": fitting})
+
+    def backend(self, kind: str) -> str | None:
+        """Whose kernels run ops of `kind`; None where there is no such choice."""
+        return {"gemm": self.linear_backend, "grouped_gemm": self.moe_backend}.get(kind)
 
     def launches(self, site: str, tokens: int) -> tuple[Launch, ...]:
         """The element-wise launches of `site` in a step of `tokens` tokens.
@@ -284,5 +308,9 @@ class RuntimeFile(_Frozen):
     title: str = ""
     source: str = ""
     aliases: tuple[str, ...] = ()
+    extends: str | None = Field(
+        None,
+        description="NAME[@VERSION] or ./FILE of a runtime that `base` changes; new kernels are tried before its own",
+    )
     base: dict[str, Any] = Field(description="what all versions share")
     versions: dict[str, dict[str, Any]] = Field(min_length=1, description="version -> its changes over the one before")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,14 @@ SETTABLE: Mapping[str, type | str] = {
     "logits": str,
     "qkv": str,
     "gate_up": str,
+    "linear_backend": str,
+    "moe_backend": str,
+    "prefill_packing": str,
+    "request_s": "s",
     "memory.fraction": "%",
 }
 """Fields that `--set runtime.NAME=VALUE` may set, and how their text is read: a type, or a unit."""
+BACKENDS = frozenset({"linear_backend", "moe_backend"})
 ALIASES = {
     "max_num_batched_tokens": "ubatch_tokens",
     "n_ubatch": "ubatch_tokens",
@@ -46,6 +51,7 @@ ALIASES = {
 _FACTOR = re.compile(r"x\s*([0-9.]+)", re.ASCII)
 _LONGEST_VERSION = 60
 Place = tuple[Key, ...]
+Read = tuple[Document, RuntimeFile]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ def load_runtime(
     name, at, version = ref.rpartition("@") if "@" in ref and not _is_file(ref) else (ref, "", "")
     if at and not version:
         raise InputError(Problem("no version stands behind the @", "unknown_version", path="runtime"))
-    document, file = _read(find("runtimes", name, search_dirs))
+    document, file = _read(find("runtimes", name, search_dirs), search_dirs)
     chosen, warnings = _version(file, version)
     spec = _resolve(document, file, chosen, {})
     if overrides:
@@ -116,13 +122,40 @@ def _read_cached(path: str, _stamp: tuple[int, int] | None) -> tuple[Document, R
     return document, file
 
 
-def _read(path: Path) -> tuple[Document, RuntimeFile]:
+def _read(path: Path, search_dirs: Sequence[str | Path] = (), below: tuple[Path, ...] = ()) -> Read:
+    """The file in `path`, what it extends already in its base. `below`: files that lead to it."""
     try:
         stat = path.stat()
         stamp = stat.st_mtime_ns, stat.st_size
     except (OSError, ValueError):
         stamp = None
-    return _read_cached(str(path), stamp)
+    document, file = _read_cached(str(path), stamp)
+    if file.extends is None:
+        return document, file
+    if path in below:
+        line = document.line_of(("extends",))
+        raise SpecError(Problem(f"{path.name} extends itself", "bad_value", document.file, line, "extends"))
+    name, _, version = file.extends.partition("@")
+    other = path.parent / name if name.startswith(("./", "../")) else find("runtimes", name, search_dirs)
+    _, parent = _read(other, search_dirs, (*below, path))
+    label, _ = _version(parent, version)
+    inherited = reduce(merge, _changes(parent, label), parent.base)
+    base = merge(inherited, file.base)
+    if isinstance(base.get("kernels"), dict):
+        base["kernels"] = _own_first(base["kernels"], inherited.get("kernels", {}))
+    return document, file.model_copy(update={"base": {"family": parent.name, **base}})
+
+
+def _own_first(kernels: Mapping[str, Any], inherited: Mapping[str, Any]) -> dict[str, Any]:
+    """Kernels that only the extending file has, then those of the file that it extends, in their order."""
+    own = {name: rule for name, rule in kernels.items() if name not in inherited}
+    return own | {name: kernels[name] for name in inherited}
+
+
+def _changes(file: RuntimeFile, chosen: str) -> list[Mapping[str, Any]]:
+    """What versions up to `chosen` change."""
+    labels = list(file.versions)
+    return [file.versions[label] for label in labels[: labels.index(chosen) + 1]]
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,6 +219,8 @@ def _setting(text: str, kind: type | str, spec: RuntimeSpec, name: str) -> Any:
         InputError: it is none of the field's kind.
     """
     if kind is str:
+        if name in BACKENDS:
+            _check_backend(text, spec)
         return text
     factor = _FACTOR.fullmatch(text)
     if factor:
@@ -202,6 +237,14 @@ def _setting(text: str, kind: type | str, spec: RuntimeSpec, name: str) -> Any:
     return int(value)
 
 
+def _check_backend(text: str, spec: RuntimeSpec) -> None:
+    """A backend is one that some kernel asks for, or `auto`."""
+    known = {"auto", *(name for rule in spec.kernels.values() for name in rule.backends)}
+    if text not in known:
+        message = f"{spec.name} has no kernels of {text[:40]!r}"
+        raise InputError(Problem(message, "bad_value", hint=f"there are: {', '.join(sorted(known))}"))
+
+
 def _resolve(document: Document, file: RuntimeFile, chosen: str, settings: Mapping[str, Any]) -> RuntimeSpec:
     """The version `chosen` with `settings` (dotted name -> value) on top, checked as a whole."""
     merged: dict[str, Any] = file.base
@@ -214,7 +257,8 @@ def _resolve(document: Document, file: RuntimeFile, chosen: str, settings: Mappi
     for name, value in settings.items():
         outer, _, inner = name.rpartition(".")
         merged = merge(merged, {outer: {inner: value}} if outer else {name: value})
-    merged |= {"name": file.name, "version": chosen, "title": file.title, "source": file.source}
+    said = {"name": file.name, "version": chosen, "title": file.title, "source": file.source}
+    merged = {"family": file.name} | merged | said
 
     def layer(place: Place) -> Place:
         """Where the value at `place` was said last."""
@@ -241,7 +285,8 @@ def _resolve(document: Document, file: RuntimeFile, chosen: str, settings: Mappi
 
 
 def _site_problems(document: Document, spec: RuntimeSpec) -> Iterable[Problem]:
-    wanted = set(SITES) | {rule.quantize_site for rule in spec.kernels.values() if rule.quantize_site}
+    named = {site for rule in spec.kernels.values() for site in (rule.quantize_site, rule.reduce_site) if site}
+    wanted = set(SITES) | named
     line = document.line_of(("base", "sites"))
     missing, unknown = sorted(wanted - set(spec.sites)), sorted(set(spec.sites) - wanted - set(FAMILY_SITES))
     guesses = {site: closest(site, [*wanted, *FAMILY_SITES]) for site in unknown}

@@ -6,7 +6,7 @@ from typing import Any
 
 from sim.workload.runtime import RuntimeFile, RuntimeSpec
 
-_OF_THE_FILE = ("name", "version", "title", "source")
+_OF_THE_FILE = ("name", "version", "title", "source", "family")
 
 
 def runtime_schema() -> dict[str, Any]:

@@ -82,7 +82,8 @@ def test_every_settable_field_of_a_runtime_is_one(capsys: pytest.CaptureFixture[
     ("name", "text", "field", "expected"),
     [
         ("ubatch_tokens", "512", "ubatch_tokens", 512),
-        ("max_num_batched_tokens", "x0.5", "ubatch_tokens", 4096),
+        ("max_num_batched_tokens", "x0.5", "ubatch_tokens", 1024),
+        ("linear_backend", "marlin", "linear_backend", "marlin"),
         ("host_step_s", "2 ms", "host_step_s", 2e-3),
         ("host_step_s", "x2", "host_step_s", 2.4e-3),
         ("launch", "eager", "launch", "eager"),
@@ -119,7 +120,7 @@ def test_model_fields() -> None:
         ("runtime.ubach=1", "unknown runtime field 'ubach'; did you mean 'runtime.ubatch'?"),
         ("runtime.launch=egaer", "runtime.launch: must be 'graph' or 'eager', not 'egaer'; did you mean 'eager'?"),
         ("runtime.ubatch_tokens=0", "runtime.ubatch_tokens: must be more than 0, not 0"),
-        ("runtime.ubatch_tokens=x0.3", "runtime.ubatch_tokens: must be a whole number, not 2457.6"),
+        ("runtime.ubatch_tokens=x0.3", "runtime.ubatch_tokens: must be a whole number, not 614.4"),
         ("runtime.kernels.marlin.threads=1", "unknown runtime field 'kernels.marlin.threads'; settable: ubatch_tokens"),
         ("model.num_layers=3", "unknown model field 'num_layers'; did you mean 'model.num_hidden_layers'?"),
         ("model.hidden_size=abc", "model.hidden_size: must be a whole number, not 'abc'"),

@@ -217,7 +217,9 @@ def test_the_quantisers_file_beside_the_model_is_read(tmp_path: Path) -> None:
         assert model.quantization
         assert (model.quantization.recipe, model.quantization.source) == ("fp8", beside.name)
         write(path.parent, {"quantization": {"quant_algo": "MIXED_PRECISION"}}, beside.name)
-        assert "'MIXED_PRECISION' is not modelled" in _refusal(path)
+        assert "MIXED_PRECISION must list the format of every quantised module" in _refusal(path)
+        write(path.parent, {"quantization": {"quant_algo": "W2A2"}}, beside.name)
+        assert "'W2A2' is not modelled" in _refusal(path)
 
 
 def _refusal(path: Path) -> str:

@@ -375,3 +375,34 @@ def test_gemma4_keeps_its_experts_quantised_where_its_dense_parts_are_not(tmp_pa
     ops = decode_ops(config(tmp_path, "Gemma4ForCausalLM", **experts, quantization_config=said), "vllm")
     read = {op.site: op.dtype for op in ops if isinstance(op, Gemm | GroupedGemm)}
     assert (read["down"], read["moe_down"], read["o"]) == ("bf16", "nvfp4", "nvfp4")
+
+
+def test_a_mixed_checkpoint_stores_every_module_as_it_lists_it(tmp_path: Path) -> None:
+    listed = {"lm_head": "W4A16_NVFP4"} | {
+        f"model.layers.{index}.{module}": algorithm
+        for index in range(12)
+        for module, algorithm in (("mlp.down_proj", "W4A16_NVFP4"), ("self_attn.o_proj", "FP8"))
+    }
+    modules = {name: {"quant_algo": algorithm} for name, algorithm in listed.items()}
+    said = {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": modules}
+    path = config(tmp_path, "LlamaForCausalLM", tie_word_embeddings=False, quantization_config=said)
+    read = {op.site: op.dtype for op in decode_ops(path, "vllm") if isinstance(op, Gemm)}
+    assert read == {"qkv": "bf16", "o": "fp8", "gate_up": "bf16", "down": "nvfp4", "head": "nvfp4"}
+    model = load_model(path)
+    bits = {"ffn_down": 4.5, "head": 4.5, "attn_o": 8.0}
+    stored = sum(t.elements * bits.get(t.tensor_class, 16.0) / 8 for t in model.tensor_inventory())
+    assert weights_bytes(model, resolve_quant(model, None, "vllm")) == round(stored)
+
+
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [
+        ({}, "must list the format of every quantised module"),
+        ({"model.layers.0.mlp.up_proj": {"quant_algo": "W2A2"}}, "has the algorithm 'W2A2', which is not modelled"),
+        ({"model.layers.0.mlp.up_proj": "FP8"}, "has the algorithm 'None', which is not modelled"),
+    ],
+)
+def test_a_mixed_checkpoint_that_cannot_be_read_is_refused(modules: Any, message: str, tmp_path: Path) -> None:
+    said = {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": modules}
+    with pytest.raises(ModelError, match=message):
+        load_model(config(tmp_path, "LlamaForCausalLM", quantization_config=said))

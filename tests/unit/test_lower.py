@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim.errors import InputError
 from sim.workload.hf_config import load_model
 from sim.workload.layer_spec import MoeFfn
 from sim.workload.lower import Request, lower, prefill_passes
 from sim.workload.op import Attention, Gemm, GroupedGemm
+from sim.workload.op_builder import choose_kernel
 from sim.workload.quant import formats, resolve_quant, weights_bytes
 from sim.workload.runtime_file import load_runtime
 
@@ -83,6 +85,42 @@ def test_prefill_passes_process_each_token_of_each_sequence_once(
     assert keys == batch * sum(range(depth + 1, depth + prompt + 1))  # causal pairs, each once
 
 
+@pytest.mark.parametrize(("batch", "sizes"), [(1, [1]), (5, [1, 2, 2]), (6, [1, 2, 2, 1])])
+def test_a_server_starts_with_the_first_sequence_alone(batch: int, sizes: list[int]) -> None:
+    """Two prompts of 1,000 tokens fill a pass of 2,048, but the others arrive while the first one runs."""
+    spec = load_runtime("vllm", overrides={"ubatch_tokens": "2048"}).spec
+    assert spec.prefill_packing == "arrivals"
+    assert [one.sequences for one in prefill_passes(spec, Request(batch, 1000, 0, 1))] == sizes
+    together = spec.model_copy(update={"prefill_packing": "sequences"})
+    assert [one.sequences for one in prefill_passes(together, Request(batch, 1000, 0, 1))] == [2] * (batch // 2) + (
+        [1] if batch % 2 else []
+    )
+
+
+def test_a_request_waits_once_before_its_prompt_passes() -> None:
+    """However many passes there are; decode does not wait."""
+    model, runtime = load_model("qwen3-0.6b"), load_runtime("vllm", overrides={"request_s": "9 ms"}).spec
+    workload = lower(model, resolve_quant(model, None, "vllm"), runtime, Request(3, 5000, 0, 4), "bf16")
+    waits = {
+        phase.name: sum(step.weight * op.duration_s for step in phase.steps for op in step.ops() if op.kind == "host")
+        for phase in workload.phases
+    }
+    assert waits == pytest.approx({"prefill": 9e-3, "decode": 0.0})
+
+
+def test_the_backend_chooses_the_kernel_of_a_format() -> None:
+    """Native FP4 products where nothing is said; Marlin reads weights alone, and quantises no activations."""
+    model = load_model("llama-3.1-8b")
+    for backend, kernel in (("auto", "nvfp4_cutlass"), ("marlin", "marlin")):
+        runtime = load_runtime("vllm", overrides={"linear_backend": backend}).spec
+        assert choose_kernel(runtime, "gemm", "nvfp4", "qkv", m=1, n=6144, k=4096) == kernel
+        workload = lower(model, resolve_quant(model, "nvfp4", "vllm"), runtime, Request(1, 0, 9, 1), "bf16")
+        sites = {op.site for op in workload.phases[0].steps[0].ops()}
+        assert ("quantize_nvfp4" in sites) == (backend == "auto")
+    with pytest.raises(InputError, match="vllm has no kernels of 'cutlas'"):
+        load_runtime("vllm", overrides={"linear_backend": "cutlas"})
+
+
 @pytest.mark.parametrize("runtime_name", RUNTIMES)
 @pytest.mark.parametrize(
     ("prompt", "output", "batch"), [(1, 1, 1), (5000, 1, 3), (70_000, 2, 1), (3, 999, 7), (0, 5, 2)]
@@ -122,3 +160,28 @@ def test_every_layer_attends_once_and_ops_read_only_what_ran_before(model_name: 
         for op in block.ops:
             assert set(op.after) <= seen | (set(names) if block.repeat > 1 else set())
             seen.add(op.id)
+
+
+def test_split_tiles_are_added_up_behind_a_product() -> None:
+    """Stream-k: one more launch over what the CTAs share; the next op still reads all of the product."""
+    model, runtime = load_model("qwen3-4b"), load_runtime("llama.cpp").spec
+    recipe = resolve_quant(model, "q4_k_m", "llama.cpp")
+    for prompt, elements in ((16, 16 * 9728), (2048, 786_432)):
+        step = lower(model, recipe, runtime, Request(1, prompt, 0, 1), "f16").phases[0].steps[0]
+        ops = [op for block in step.blocks for op in block.ops]
+        at = next(i for i, op in enumerate(ops) if op.site == "up")
+        assert (ops[at + 1].site, ops[at + 1].elements) == ("fixup", min(elements, prompt * 9728, 786_432))
+        assert ops[at].id in ops[at + 2].after
+
+
+@pytest.mark.parametrize(
+    ("batch", "context", "keys"),
+    [(1, 4200, 3072), (4, 2000, 2000), (4, 4200, 1280), (4, 3500, 3072), (4, 6144, 3072), (4, 8292, 2304)],
+)
+def test_a_ring_is_read_up_to_its_newest_key(batch: int, context: int, keys: int) -> None:
+    """Window 1,024 and ubatch 2,048: position 4,200 lies in slot 1,128, 3,500 in slot 428, where the window wraps."""
+    model = load_model("gemma-3-4b")
+    runtime = load_runtime("llama.cpp@b6989", overrides={"ubatch_tokens": "2048"}).spec
+    step = lower(model, resolve_quant(model, "q8_0", "llama.cpp"), runtime, Request(batch, 0, context - 1, 1), "f16")
+    local = [op for op in step.phases[0].steps[0].ops() if isinstance(op, Attention)]
+    assert min(min(op.context, op.window or op.context, context) for op in local) == keys
