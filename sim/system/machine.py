@@ -16,6 +16,7 @@ from sim.component.memory import MemorySpec
 from sim.component.nic import NicSpec
 from sim.component.nvme import NvmeSpec
 from sim.component.profile import Device
+from sim.component.system_cache import SystemCacheSpec
 from sim.component.tlb import TlbSpec
 from sim.component.transfer import Hop, Part, Requester
 from sim.engine import Behaviour, Engine
@@ -105,13 +106,28 @@ class Machine:
             way.append(previous[way[-1]])
         return way[::-1]
 
+    def ways_to_memory(self, name: str) -> list[list[str]]:
+        """Every shortest way from a component to memory, memory left out: those on which its transfers are spread.
+
+        Raises:
+            WiringError: it is unknown, or no links lead from it to memory.
+        """
+        memory = self._name_of(MemorySpec)
+        shortest = len(self.route(name, memory))
+        ways = [[name]]
+        for _ in range(shortest - 1):
+            ways = [[*way, each] for way in ways for each in self._neighbours[way[-1]] if each not in way]
+        return [way[:-1] for way in ways if way[-1] == memory]
+
     def device(self, engine: Engine) -> Device:
         """The device level's view: SMs, and hops from L2 to memory, fresh on `engine`."""
         gpu, l2 = self.gpu, self.l2
-        hops = [hop for name in self._memory_path if (hop := self._hop(name, engine)) is not None]
-        l2_hop = self._hop(self._name_of(L2Spec), engine)
+        hops = [hop for name in self._memory_path if (hop := self.hop(name, engine)) is not None]
+        l2_hop = self.hop(self._name_of(L2Spec), engine)
         assert l2_hop is not None
         tlb = next((s for s in self.hardware.components.values() if isinstance(s, TlbSpec)), None)
+        caches = (s for s in self.hardware.components.values() if isinstance(s, SystemCacheSpec))
+        side = next((cache for cache in caches if cache.serves_gpu_reads), None)
         limits = SmLimits(gpu.shared_memory_per_sm, gpu.registers_per_sm, gpu.max_threads_per_sm, gpu.max_ctas_per_sm)
         return Device(
             sms=gpu.sms,
@@ -125,6 +141,10 @@ class Machine:
             memory_path=tuple(hops),
             walk_ps=ps_from_seconds(tlb.walk) if tlb else 0,
             tlb_reach_bytes=float(tlb.reach) if tlb else 0.0,
+            tlb_page_bytes=tlb.page if tlb else 0,
+            requester_bytes=float(l2.requester_queue),
+            side_cache_bytes=float(side.capacity) if side else 0.0,
+            side_cache_ps=ps_from_seconds(side.latency) if side else 0,
         )
 
     def device_key(self) -> str:
@@ -132,6 +152,12 @@ class Machine:
         names = [self.gpu_name, self._name_of(L2Spec), *self._memory_path]
         names += [name for name, spec in self.hardware.components.items() if isinstance(spec, TlbSpec)]
         return repr([(name, self._specs[name], code_of(type(self.components[name]))) for name in names])
+
+    def stream_key(self) -> str:
+        """Everything that a stream on this machine depends on: what the device level reads, but for the SM clock."""
+        gpu = self.gpu.model_copy(update={"clock": 0.0})
+        caches = [spec for spec in self._specs.values() if isinstance(spec, SystemCacheSpec)]
+        return self.device_key().replace(repr(self.gpu), repr(gpu)) + repr(caches)
 
     def memory_ps(self, read_bytes: float, write_bytes: float) -> int:
         """How long memory alone is busy with so many bytes, at its sustained rates."""
@@ -170,7 +196,7 @@ class Machine:
     def _move(self, transfers: list[tuple[str, float, str]]) -> _Moved:
         """Send (component, bytes, access) across at once; when the slowest is through, everything has arrived."""
         engine = Engine()
-        hops = {name: self._hop(name, engine) for name, _, _ in transfers}
+        hops = {name: self.hop(name, engine) for name, _, _ in transfers}
         parts = [Part(hop, n_bytes, access) for name, n_bytes, access in transfers if (hop := hops[name]) is not None]
         if not parts:
             names = ", ".join(hops)
@@ -187,7 +213,8 @@ class Machine:
         moved = memory.moved if memory is not None else {}
         return _Moved(engine.now, fetch.cause, moved.get("read", 0.0), moved.get("write", 0.0))
 
-    def _hop(self, name: str, engine: Engine) -> Hop | None:
+    def hop(self, name: str, engine: Engine) -> Hop | None:
+        """What a component carries, fresh on `engine`; None where it carries nothing."""
         component = self.components[name]
         with named_failure(component, "carry"):
             return checked_hop(component, component.carry(engine))

@@ -1,7 +1,7 @@
 """Do streams, a chase beside them and two tenants share the memory as round robin by requester says, and do channels?
 
 Expected values are closed forms: Little's law for what is in flight, the round of a fair arbiter for a load beside N
-requesters (N pieces of 512 B at the sustained rate), the smaller of memory and link for bandwidth.
+requesters (what the memory takes in of each, at the sustained rate), the smaller of memory and link for bandwidth.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import pytest
 import sim
 from sim.api import load_hardware
 from sim.component.sm import GOLDEN
-from sim.component.stream import Counted, Stream, StreamRun, WarpQueue
-from sim.component.stream_pattern import Footprint, mapping_of, walk
+from sim.component.stream import MakeQueue, StreamRun
+from sim.component.stream_pattern import Cutter, Footprint, mapping_of, walk
+from sim.component.stream_warp import Counted, Stream, WarpQueue
 from sim.component.transfer import Part, Requester
 from sim.engine import Engine, Event, FairServer
 from sim.errors import InputError
@@ -35,7 +36,7 @@ SUSTAINED = SPARK.memory.bandwidth * SPARK.memory.sustained.read
 LINK = SPARK.hardware.components["c2c"].bandwidth  # type: ignore[attr-defined]
 
 
-def beside(depth: int, ctas: int = 48, make_queue: Callable[[Engine], WarpQueue] = WarpQueue) -> float:
+def beside(depth: int, ctas: int = 48, make_queue: MakeQueue = WarpQueue) -> float:
     """Latency of the chase beside CTAs of four warps with `depth` pieces each."""
     request = StreamRequest(ctas, depth * 4 * 512, has_chase=True)
     found = stream(SPARK, request, make_queue=make_queue).chase_latency_s
@@ -58,9 +59,9 @@ def test_one_queue_for_all_breaks_that_law() -> None:
 
 @pytest.mark.parametrize("ctas", [48, 96, 192])
 def test_a_load_waits_for_a_round_of_all_requesters(ctas: int) -> None:
-    """Unloaded latency, and a piece of each of the warps (and its own) at the sustained rate."""
+    """Unloaded latency, and what the memory holds of each of the warps (and its own piece) at the sustained rate."""
     unloaded = chase(SPARK, 256 << 20, 64)
-    expected = unloaded + (4 * ctas + 1) * 512 / SUSTAINED
+    expected = unloaded + (4 * ctas * SPARK.l2.requester_queue + 512) / SUSTAINED
     assert beside(8, ctas) == pytest.approx(expected, rel=0.15)
 
 
@@ -78,12 +79,12 @@ def tenants(groups: Sequence[int]) -> list[float]:
     """Bytes per second of each group of so many CTAs (four warps with four pieces of 512 B) that run side by side."""
     engine = Engine()
     run = StreamRun(SPARK.device(engine), engine, SPARK.memory.channels)
-    mapping, footprint = mapping_of(SPARK.memory), Footprint(256 << 20, 512.0, 24 << 20)
+    cutter = Cutter(mapping_of(SPARK.memory), Footprint(256 << 20, 512.0, 24 << 20))
     counts = [Counted() for _ in groups]
     number = 0
     for group, count in zip(groups, counts, strict=True):
         for _ in range(4 * group):
-            pieces = walk(mapping, footprint, "tile", sum(groups), 4, *divmod(number, 4))
+            pieces = walk(cutter, "tile", sum(groups), 4, *divmod(number, 4))
             run.add_stream(Stream(pieces, ("read",), 4, number * GOLDEN, count, run.device.issue_ps))
             number += 1
     engine.run(engine.timeout(20_000_000))
