@@ -22,6 +22,8 @@ from sim.engine import Engine, TenantServer
 
 GPU = "gpu"
 """The GPU's name among the tenants of the memory."""
+STRIDE = 7
+"""Channels from one load of another component to its next: no multiple of a number of channels."""
 MakeQueue = Callable[[Engine, float], WarpQueue]
 
 
@@ -57,6 +59,7 @@ class _Mark:
     counted: dict[str, Counted]
     work: dict[str, float]
     servers: list[_Served]
+    tenants: dict[str, list[_Served]]
 
 
 class StreamRun:
@@ -140,20 +143,43 @@ class StreamRun:
         `way`: its own hops, memory not among them.
         """
         channels = self._channels_of.get(name) or self._channels_of.setdefault(name, self._channels(name))
-        parts = across(way, n_bytes, access)
+        parts = [Part(hop, n_bytes, access) for hop in way]  # none is hidden: its ways may have a hop in common
         parts += [Part(channel, n_bytes / len(channels), access) for channel in channels]
         latency_ps = sum(hop.latency_ps for hop in way)
         fastest_s = max(n_bytes / hop.rates[access] for hop in way)
-        depth = 2 + int(latency_ps / 1e12 / fastest_s)
-        queue = WarpQueue(self.engine, depth * n_bytes)
-        counted = self.counted.setdefault(name, Counted())
+        depth = 4 + int(latency_ps / 1e12 / fastest_s)
+        queue = WarpQueue(self.engine, 2 * n_bytes)
 
         def arrived() -> None:
-            counted.n_bytes += n_bytes
             queue.fetch(parts, n_bytes, latency_ps, arrived)
 
         for _ in range(depth):
             queue.fetch(parts, n_bytes, latency_ps, arrived)
+
+    def add_load(self, tenant: str, n_bytes: float, latency_ps: int) -> None:
+        """One dependent load after the other of another component, each on the next channel; counted as the chase.
+
+        `latency_ps`: of one that waits for nobody, its own service at the channel not taken off.
+        """
+        channels = self._channels_of.get(tenant) or self._channels_of.setdefault(tenant, self._channels(tenant))
+        parts = [[Part(channel, n_bytes, "random")] for channel in channels]
+        service_ps = round(n_bytes / channels[0].rates["random"] * 1e12)
+        queue, counted = WarpQueue(self.engine, n_bytes), self.counted["chase"]
+        began = self.engine.clock
+
+        def load() -> None:
+            nonlocal began
+            began = self.engine.clock
+            channel = parts[counted.pieces * STRIDE % len(parts)]
+            queue.fetch(channel, n_bytes, max(0, latency_ps - service_ps), arrived)
+
+        def arrived() -> None:
+            counted.pieces += 1
+            counted.n_bytes += n_bytes
+            counted.latency_ps += self.engine.clock - began
+            load()
+
+        load()
 
     def _queue(self) -> WarpQueue:
         return self._make_queue(self.engine, self.device.requester_bytes)
@@ -207,16 +233,12 @@ class StreamRun:
         window_ps = after.clock - before.clock
         found = {name: counted.since(before.counted[name]) for name, counted in after.counted.items()}
         both = list(zip(before.servers, after.servers, strict=True))
-        served = sum(
-            (z.served_s - a.served_s) * (z.n_bytes - a.n_bytes) / (z.asked_s - a.asked_s)
-            for a, z in both
-            if z.asked_s > a.asked_s
-        )
+        served = _served_bytes(before.servers, after.servers)
         asked_s = sum(z.asked_s - a.asked_s for a, z in both)
         through = sum(z.served_s - a.served_s for a, z in both) / asked_s if asked_s else 0.0
         beside = found["chase"].n_bytes + found["neighbour"].n_bytes
         busy = {name: through * (work - before.work[name]) * 1e12 / window_ps for name, work in after.work.items()}
-        tenants = {name: each.n_bytes for name, each in found.items() if name in self._channels_of}
+        tenants = {name: _served_bytes(before.tenants[name], each) for name, each in after.tenants.items()}
         return Observed(
             window_ps, served - beside, found["chase"], found["neighbour"], tenants, busy, self.engine.events
         )
@@ -227,11 +249,25 @@ class StreamRun:
         all_of_them = [hop for channels in self._channels_of.values() for hop in channels]
         work[path[-1].name] = sum(hop.load(hop.moved) for hop in all_of_them) / self._n_channels
         servers = [_Served(s.served - s.backlog(), s.served, s.served * l2.bandwidth_of(s)) for s in l2.servers()]
-        for hop in self._channels_of[GPU]:
-            (server,) = hop.servers()
-            servers.append(_Served(server.served - server.backlog(), server.served, sum(hop.moved.values())))
+        at_memory = {name: [_served(hop) for hop in hops] for name, hops in self._channels_of.items()}
+        servers += at_memory.pop(GPU)
         counted = {name: replace(each) for name, each in self.counted.items()}
-        return _Mark(self.engine.clock, counted, work, servers)
+        return _Mark(self.engine.clock, counted, work, servers, at_memory)
+
+
+def _served(hop: Hop) -> _Served:
+    """How far a channel is with the work of one tenant."""
+    (server,) = hop.servers()
+    return _Served(server.served - server.backlog(), server.served, sum(hop.moved.values()))
+
+
+def _served_bytes(before: list[_Served], after: list[_Served]) -> float:
+    """Bytes that went through between two marks; a piece counts as far as it is through."""
+    return sum(
+        (z.served_s - a.served_s) * (z.n_bytes - a.n_bytes) / (z.asked_s - a.asked_s)
+        for a, z in zip(before, after, strict=True)
+        if z.asked_s > a.asked_s
+    )
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from sim.component.stream import MakeQueue
 from sim.component.stream_warp import WarpQueue
 from sim.errors import InputError, Problem
 from sim.paths import find
+from sim.system.cpu_chase import cpu_chase
 from sim.system.machine import Machine
 from sim.system.microbench import FOOTPRINT, Neighbour, StreamRequest, StreamResult, chase, stream
 from sim.yamlfile import load_yaml, validate_model
@@ -45,11 +46,12 @@ class Probe(BaseModel):
     """What is run beside a measurement. `given`: nothing is, the hardware file holds the number in `field`.
 
     `loaded`: a dependent chase beside the stream. `neighbour`: a kernel with barriers beside the stream, how many times
-    longer its rounds are than alone. `batched`: warps wait for all of their loads before they send new ones.
+    longer its rounds are than alone. `cpu`: a dependent chase of a core of `cluster`. `graph_...`: of a graph of
+    `nodes` kernels. `batched`: warps wait for all of their loads before they send new ones.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    kind: Literal["stream", "loaded", "neighbour", "chase", "given"]
+    kind: Literal["stream", "loaded", "neighbour", "chase", "cpu", "graph_launch", "graph_first_node", "given"]
     pattern: str = "tile"
     access: Literal["read", "write", "copy"] = "read"
     warps: int = 4
@@ -57,6 +59,8 @@ class Probe(BaseModel):
     inflight: int = 0
     footprint: int = FOOTPRINT
     granule: int = 0
+    cluster: str | None = None
+    nodes: int = Field(0, ge=0)
     batched: bool = False
     neighbour: Neighbour | None = None
     field: str | None = None
@@ -65,6 +69,8 @@ class Probe(BaseModel):
     def _has_what_its_kind_needs(self) -> Probe:
         if self.kind == "given" and (self.field or "").count(".") != 1:
             raise ValueError("kind 'given' needs a field, e.g. gpu.graph_launch")
+        if (self.kind == "cpu") is (self.cluster is None) or (self.nodes > 0) is not self.kind.startswith("graph_"):
+            raise ValueError("kind 'cpu' needs a cluster and 'graph_...' needs nodes, no other has them")
         if (self.kind == "neighbour") is (self.neighbour is None):
             raise ValueError("kind 'neighbour' needs a neighbour, no other has one")
         if self.kind == "chase" and not 0 < self.granule <= self.footprint:
@@ -134,8 +140,8 @@ class Row:
             return "measured on another machine"
         if self.record.beside is not None and self.record.beside > self.record.value:
             return "faster beside a second kernel"
-        if self.record.probe.kind == "given":
-            return "an input of the hardware file"
+        if self.record.probe.kind in ("given", "cpu", "graph_launch", "graph_first_node"):
+            return "the hardware file was set by it"
         return "" if self.record.quality != "low" else "quality low"
 
     @property
@@ -184,11 +190,9 @@ def validate_microbench(
 
 def _row(record: Record, machine: Machine, stream_of: Callable[..., StreamResult]) -> Row:
     probe = record.probe
-    if probe.kind == "given":
-        return Row(record, _given(machine, record) / SCALES[record.unit], 0.0, 0)
-    if probe.kind == "chase":
-        seconds = chase(machine, probe.footprint, probe.granule)
-        return Row(record, seconds / SCALES[record.unit], 0.0, 1)
+    lone = _lone(machine, record)
+    if lone is not None:
+        return Row(record, lone / SCALES[record.unit], 0.0, 1)
     per_sm = probe.inflight * probe.ctas / machine.gpu.sms
     return Row(record, _simulated(machine, probe, stream_of) / SCALES[record.unit], per_sm, probe.ctas * probe.warps)
 
@@ -205,6 +209,20 @@ def _simulated(machine: Machine, probe: Probe, stream_of: Callable[..., StreamRe
         assert alone.neighbour_round_s is not None
         return found.neighbour_round_s / alone.neighbour_round_s
     return found.stream_bytes_per_s
+
+
+def _lone(machine: Machine, record: Record) -> float | None:
+    """What a probe without streams shows, in seconds; None for one with them."""
+    probe, gpu = record.probe, machine.gpu
+    if probe.kind == "given":
+        return _given(machine, record)
+    if probe.kind == "chase":
+        return chase(machine, probe.footprint, probe.granule)
+    if probe.kind == "cpu":
+        return cpu_chase(machine, str(probe.cluster), probe.footprint)
+    if probe.kind == "graph_launch":
+        return gpu.graph_launch_s(probe.nodes)
+    return gpu.graph_first_node_s(probe.nodes) if probe.kind == "graph_first_node" else None
 
 
 def _given(machine: Machine, record: Record) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -106,6 +106,21 @@ class Machine:
             way.append(previous[way[-1]])
         return way[::-1]
 
+    def tenants(self) -> list[str]:
+        """Components besides the GPU that move data to or from memory: clusters, adapters, drives, users' own."""
+        memory, found = self._name_of(MemorySpec), []
+        for name, component in self.components.items():
+            is_on_a_way = type(component.spec).serves or name in (memory, self.gpu_name)
+            if not is_on_a_way and self._is_linked(name, memory) and self.hop(name, Engine()) is not None:
+                found.append(name)
+        return found
+
+    def _is_linked(self, name: str, other: str) -> bool:
+        try:
+            return bool(self.route(name, other))
+        except WiringError:
+            return False
+
     def ways_to_memory(self, name: str) -> list[list[str]]:
         """Every shortest way from a component to memory, memory left out: those on which its transfers are spread.
 
@@ -173,17 +188,19 @@ class Machine:
         source, target = (self._end(end) for end in (op.source, op.target))
         memory, size = self._name_of(MemorySpec), float(op.size_bytes)
         is_stored, is_sent = (self._is_outside(end) for end in (source, target))
-        parts: list[tuple[str, str]] = []
-        if is_stored:
-            parts += [(name, "read") for name in self.route(source, memory)[:-1]]
-        if is_sent:
-            parts += [(name, "write") for name in self.route(memory, target)[1:]]
+        parts: list[tuple[str, float, str]] = []
+        aside: set[str] = set()
+        for end, access, is_outside in ((source, "read", is_stored), (target, "write", is_sent)):
+            if is_outside:  # over all its links at once
+                ways = self.ways_to_memory(end)
+                parts += [(name, size / len(ways), access) for way in ways for name in way]
+                aside |= {name for way in ways[1:] for name in way} - set(ways[0])
         if not is_stored and not is_sent:
             way = self.route(source, target) if source != target else self.route(source, memory)
-            parts += [(name, access) for name in way if name != memory for access in ("read", "write")]
+            parts += [(name, size, access) for name in way if name != memory for access in ("read", "write")]
         read, write = (0.0 if is_stored and not is_sent else size), (0.0 if is_sent and not is_stored else size)
-        parts += [(memory, access) for access, n_bytes in (("read", read), ("write", write)) if n_bytes]
-        moved = self._move([(name, size, access) for name, access in parts])
+        parts += [(memory, size, access) for access, n_bytes in (("read", read), ("write", write)) if n_bytes]
+        moved = self._move(parts, aside)
         causes = {moved.cause: moved.duration_ps}
         return self._job(op, f"copy:{op.source}-{op.target}", moved.duration_ps, causes, moved, read, write)
 
@@ -193,15 +210,18 @@ class Machine:
     def _is_outside(self, name: str) -> bool:
         return isinstance(self.hardware.components.get(name), NvmeSpec | NicSpec)
 
-    def _move(self, transfers: list[tuple[str, float, str]]) -> _Moved:
-        """Send (component, bytes, access) across at once; when the slowest is through, everything has arrived."""
+    def _move(self, transfers: list[tuple[str, float, str]], aside: Collection[str] = ()) -> _Moved:
+        """Send (component, bytes, access) across at once; when the slowest is through, everything has arrived.
+
+        `aside`: those that lie beside others on the way, so that their latency is not added.
+        """
         engine = Engine()
         hops = {name: self.hop(name, engine) for name, _, _ in transfers}
         parts = [Part(hop, n_bytes, access) for name, n_bytes, access in transfers if (hop := hops[name]) is not None]
         if not parts:
             names = ", ".join(hops)
             raise WiringError(Problem(f"nothing among {names} carries traffic", code="not_linked"))
-        latency = sum(hop.latency_ps for hop in hops.values() if hop is not None)
+        latency = sum(hop.latency_ps for name, hop in hops.items() if hop is not None and name not in aside)
         fetch = Requester(engine).fetch(parts, 1, latency)
 
         def wait() -> Behaviour:

@@ -45,8 +45,9 @@ ROW_STEPS = 16
 ROUNDS = 2
 """Rounds of a barrier kernel that a window holds, about."""
 ACCESSES = {"read": ("read",), "write": ("write",), "copy": ("read", "write")}
-TENANT_PIECE = 64 << 10
-"""Bytes that a tenant besides the GPU moves at a time, in equal parts over all channels."""
+TENANT_S = 0.5e-6
+"""A tenant besides the GPU moves, at a time, about what its own way carries in so long, over all channels."""
+TENANT_WINDOWS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ class StreamRequest:
             problems.append(Problem(message, code="bad_argument", path="footprint"))
         if self.warps >= 1 and self.ctas >= 1:
             problems += self._check_sizes(machine)
+        problems += [problem for each in self.beside for problem in _check_tenant(machine, each)]
         if problems:
             raise InputError(problems)
 
@@ -242,10 +244,11 @@ class _Setting:
     def add_tenant(self, each: str) -> None:
         """A component that moves data beside, over all of its ways to memory."""
         name, access = _tenant(each)
-        ways = self.machine.ways_to_memory(name)
-        for way in ways:
+        for way in self.machine.ways_to_memory(name):
             hops = tuple(hop for each in way if (hop := self.hops[each]) is not None)
-            self.run.add_tenant(name, hops, TENANT_PIECE, access)
+            rate = min(hop.rates[access] for hop in hops)
+            blocks = max(1, round(rate * TENANT_S / self.machine.memory.channels / SECTOR))
+            self.run.add_tenant(name, hops, float(blocks * self.machine.memory.channels * SECTOR), access)
 
     @property
     def _rate(self) -> float:
@@ -283,6 +286,8 @@ class _Setting:
         """How long to wait until the state is steady, and how long to look."""
         round_trip, round_ps, request = self.run.round_trip_ps, self.round_ps, self.request
         window = self._stream_window_ps if not request.neighbour else ROUNDS * (round_trip + round_ps)
+        if request.beside:
+            window *= TENANT_WINDOWS
         if request.has_chase:
             window = max(window, CHASE_LOADS * (round_trip + round_ps) // self.n_chases)
         return 3 * round_trip + round_ps + self.walk_ps, window
@@ -300,6 +305,17 @@ def _row(cutter: Cutter, start: int, warps: int, warp: int) -> Iterator[Touch]:
 def _tenant(each: str) -> tuple[str, str]:
     name, _, access = each.partition("=")
     return name, access or "read"
+
+
+def _check_tenant(machine: Machine, each: str) -> Iterator[Problem]:
+    """What is wrong with a component that is to run beside, "NAME" or "NAME=write"."""
+    name, access = _tenant(each)
+    if access not in ("read", "write"):
+        yield Problem(f"{each[:40]!r} must be NAME, NAME=read or NAME=write", code="bad_argument", path="beside")
+    able = machine.tenants()
+    if name not in able:
+        hint = f"there are: {', '.join(able)}"
+        yield Problem(f"no component {name[:40]!r} moves data to memory", "bad_argument", path="beside", hint=hint)
 
 
 def _names(machine: Machine, each: str) -> list[str]:

@@ -21,6 +21,7 @@ from sim.component.transfer import Part, Requester
 from sim.engine import Engine, Event, FairServer
 from sim.errors import InputError
 from sim.study.ablation import one_queue
+from sim.system.cpu_chase import cpu_chase
 from sim.system.machine import Machine
 from sim.system.microbench import StreamRequest, StreamResult, chase, stream
 
@@ -210,6 +211,56 @@ def test_each_tenant_alone_gets_what_its_own_way_allows() -> None:
     assert alone["g"] == pytest.approx(SUSTAINED, rel=0.01)
     assert alone["c"] == pytest.approx(SPARK.components["cpu0"].spec.bandwidth, rel=0.01)
     assert alone["s"] == pytest.approx(SPARK.components["nvme"].spec.read_bandwidth, rel=0.03)
+
+
+def beside_streams(*names: str, ctas: int = 96, **changes: object) -> StreamResult:
+    return stream(machine(**changes), StreamRequest(ctas, 8 * KIB, beside=names))
+
+
+def alone(name: str) -> float:
+    """What a component's own links and limits let it read."""
+    spec = SPARK.hardware.components[name]
+    return {
+        "cpu0": lambda: spec.bandwidth, "cpu1": lambda: spec.bandwidth, "nvme": lambda: spec.read_bandwidth,
+        "nic": lambda: spec.bandwidth * spec.sustained,
+    }[name]()  # type: ignore[attr-defined]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["cpu0", "nic", "nvme"])
+def test_a_component_gets_what_it_wants_beside_streams_of_many_warps(name: str) -> None:
+    """One requester beside 384 warps: by tenant it gets up to half, and none of these wants that much."""
+    found = beside_streams(name)
+    assert found.beside_bytes_per_s[name] == pytest.approx(alone(name), rel=0.03)
+    assert found.stream_bytes_per_s == pytest.approx(SUSTAINED - alone(name), rel=0.03)
+
+
+def test_three_tenants_that_want_more_share_equally_and_never_exceed_the_ceiling() -> None:
+    found = beside_streams("cpu0", "cpu1")
+    total = found.stream_bytes_per_s + sum(found.beside_bytes_per_s.values())
+    assert total <= SUSTAINED * 1.001
+    assert total == pytest.approx(SUSTAINED, rel=0.02)
+    for rate in (found.stream_bytes_per_s, *found.beside_bytes_per_s.values()):
+        assert rate == pytest.approx(SUSTAINED / 3, rel=0.03)
+    assert found.utilization["memory"] == pytest.approx(1.0, abs=0.02)
+
+
+def test_tenants_without_streams_get_all_that_their_ways_carry() -> None:
+    found = beside_streams("cpu0", "nic", ctas=1)
+    assert found.beside_bytes_per_s["cpu0"] == pytest.approx(alone("cpu0"), rel=0.02)
+    assert found.beside_bytes_per_s["nic"] == pytest.approx(alone("nic"), rel=0.02)
+
+
+def test_half_of_the_links_of_the_adapter_carry_half() -> None:
+    """The NIC sits behind two PCI Express links: with the lanes of one nearly gone the other still carries its part."""
+    slow = beside_streams("nic", ctas=1, pcie1__lanes=1).beside_bytes_per_s["nic"]
+    lane = 32e9 * 0.9846 / 8 * 0.86
+    assert slow == pytest.approx(5 * lane, rel=0.03)
+
+
+@pytest.mark.parametrize(("footprint", "expected"), [(4 << 20, 14e-9), (20_000_000, 40e-9), (1 << 30, 113e-9)])
+def test_a_core_loads_from_the_first_cache_that_holds_it(footprint: int, expected: float) -> None:
+    """L3 of 8 MB, behind it the memory-side cache of 16 MB (latencies of the hardware file), then memory."""
+    assert cpu_chase(SPARK, "cpu0", footprint) == pytest.approx(expected, rel=0.01)
 
 
 def test_a_server_knows_what_is_left() -> None:
