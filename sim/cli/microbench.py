@@ -1,4 +1,4 @@
-"""`sparksim microbench`: the hardware's curves, simulated beside measured; `stream`: one point of them."""
+"""`sparksim microbench`: a machine's curves, simulated beside measured; `stream`: one point; `ceilings`: its DRAM's."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 HELP = "bandwidth, latency and launch costs of a machine, simulated beside measured"
 EXAMPLE = """examples:
   sparksim microbench
+  sparksim microbench ceilings
   sparksim microbench stream --ctas 48 --inflight 8192 --chase --json
   sparksim microbench stream --ctas 192 --inflight "32 KiB" --pattern random --set memory.channels=32
   sparksim microbench stream --ctas 96 --inflight 8192 --beside cpu0 --beside nic=write"""
@@ -34,7 +35,7 @@ WARPS = 4
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    parser.add_argument("what", nargs="?", choices=("all", "stream"), default="all")
+    parser.add_argument("what", nargs="?", choices=("all", "stream", "ceilings"), default="all")
     parser.add_argument("--hardware", default="dgx-spark", help="machine (default dgx-spark)")
     parser.add_argument("--measured", metavar="FILE", help="measurements of your own (examples/measure_gpu.py)")
     parser.add_argument("--plot", metavar="FILE.svg", help="draw the curves, simulated and measured")
@@ -64,8 +65,36 @@ def execute(arguments: argparse.Namespace) -> int:
         _refuse(arguments, "microbench stream", "measured", "plot")
         return _stream(arguments)
     only = ("ctas", "inflight", "pattern", "warps", "footprint", "chase", "batched", "beside", "full", "folded")
-    _refuse(arguments, "microbench all", *only, hint="microbench stream takes it")
+    _refuse(arguments, f"microbench {arguments.what}", *only, hint="microbench stream takes it")
+    if arguments.what == "ceilings":
+        _refuse(arguments, "microbench ceilings", "measured", "plot")
+        return _ceilings(arguments)
     return _all(arguments)
+
+
+def _ceilings(arguments: argparse.Namespace) -> int:
+    """What the channels sustain as they are described, and in other worlds that the public facts allow."""
+    from sim.component.lpddr5x.tables import MEASURED, as_text, verdict  # noqa: PLC0415 - loads numpy
+    from sim.system.memory_rates import ceilings  # noqa: PLC0415
+
+    machine = load_machine(arguments)
+    table = ceilings(machine.memory, arguments.cache)
+    if arguments.json:
+        found = {
+            "schema": "sparksim.ceilings/1",
+            "hardware": machine.hardware.name,
+            "overrides": {path: str(value) for path, value in machine.hardware.overrides.items()},
+            "bytes_per_s": table,
+            "measured": MEASURED._asdict(),
+            "fits": [name for name, row in table.items() if MEASURED.hold(row)],
+        }
+        print(json.dumps(found, indent=2, allow_nan=False))
+        return 0
+    print(as_text(table, MEASURED))
+    print(
+        f"\nfits: read 227-241, copy 211-238 GB/s and random 512 B at least 0.95 of read, all at once\n{verdict(table)}"
+    )
+    return 0
 
 
 def _all(arguments: argparse.Namespace) -> int:

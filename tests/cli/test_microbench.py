@@ -110,3 +110,19 @@ def test_a_batch_waits_for_its_slowest_load(capsys: pytest.CaptureFixture[str]) 
     words = [*STREAM, "4096", "--pattern", "random"]
     batched, sliding = printed([*words, "--batched"], capsys), printed(words, capsys)
     assert batched["stream_bytes_per_s"] < sliding["stream_bytes_per_s"]  # type: ignore[operator]
+
+
+def test_ceilings_are_remembered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim.component.lpddr5x.tables.ALTERNATIVES", {})
+    monkeypatch.setattr("sim.system.memory_rates._KNOWN", {})
+    words = ["microbench", "ceilings", "--cache", str(tmp_path)]
+    first = printed(words, capsys)
+    assert first["fits"] == list(first["bytes_per_s"]) == ["as given"]  # type: ignore[call-overload]
+    monkeypatch.setattr("sim.system.memory_rates._KNOWN", {})
+    monkeypatch.setattr("sim.component.lpddr5x.tables.alternatives", lambda memory: {})
+    assert printed(words, capsys) == first
+    assert refused([*words, "--chase", "--plot", "a.svg"], capsys) == ["chase"]
+    for card in ("h100-sxm", "rtx-5090"):
+        assert refused([*words, "--hardware", card], capsys) == ["memory"]
