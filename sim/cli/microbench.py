@@ -16,7 +16,7 @@ from sim.units import parse_quantity
 
 if TYPE_CHECKING:
     from sim.plot.microbench_chart import Point
-    from sim.study.validate_microbench import MicrobenchReport
+    from sim.study.validate_microbench import MicrobenchReport, Row
     from sim.system.machine import Machine
     from sim.system.microbench import StreamRequest
 
@@ -200,16 +200,40 @@ def _report(arguments: argparse.Namespace) -> MicrobenchReport:
 
 
 def _points(report: MicrobenchReport) -> list[Point]:
+    """Every comparison of a report, placed in its panel."""
     from sim.plot.microbench_chart import Point  # noqa: PLC0415
-    from sim.study.validate_microbench import LOADED, STREAMS  # noqa: PLC0415
 
-    return [
-        Point(
-            row.record.group, row.record.probe.pattern, row.bytes_per_sm, row.requesters, row.record.value,
-            row.simulated, is_counted=row.is_counted,
+    def place(row: Row) -> tuple[str, str, float]:
+        probe = row.record.probe
+        if probe.kind == "stream":
+            return ("stream" if row.record.group == "bytes in flight" else "other"), "", row.bytes_per_sm / 1024
+        if probe.kind in ("graph_launch", "graph_first_node"):
+            return "graph", {"graph_launch": "host", "graph_first_node": "first kernel"}[probe.kind], probe.nodes
+        name = row.record.id.removeprefix("gpu_lat_")
+        places = {"loaded": probe.ctas, "neighbour": row.requesters}
+        return ("chase" if probe.kind == "cpu" else probe.kind), name, places.get(probe.kind, 0.0)
+
+    points = []
+    for row in report.rows:
+        panel, name, at = place(row)
+        is_named = panel in ("chase", "graph")
+        pattern = "" if is_named else row.record.probe.pattern
+        if panel == "loaded" and not at:
+            panel = "other"
+        points.append(
+            Point(
+                panel,
+                row.record.group,
+                name if is_named else "",
+                pattern,
+                at,
+                row.record.value,
+                row.simulated,
+                is_counted=row.is_counted,
+                is_compared=not row.is_other,
+            )
         )
-        for row in report.of(STREAMS, LOADED, counted=False)
-    ]  # fmt: skip
+    return points
 
 
 def _stream(arguments: argparse.Namespace) -> int:
