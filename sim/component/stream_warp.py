@@ -139,6 +139,8 @@ class Stream:
     to: Counted
     extra_ps: int = 0
     gang: Gang | None = None
+    first: int = 0
+    """Pieces of its first batch, if not `depth`: warps are not all at the beginning of a batch."""
 
 
 class Sender(Protocol):
@@ -163,10 +165,15 @@ class Warp:
         self._flying = 0
         self._ended: Arrived | None = ended
         if stream.gang is not None:
-            stream.gang.members.append(self.begin)
+            stream.gang.members.append(self.go_on)
 
     def begin(self) -> None:
-        """Send as many pieces as it keeps outstanding."""
+        """Send the first pieces."""
+        for _ in range(self._stream.first or self._stream.depth):
+            self._send()
+
+    def go_on(self) -> None:
+        """Send the next batch."""
         for _ in range(self._stream.depth):
             self._send()
 

@@ -37,6 +37,8 @@ CHASE_LOADS = 40
 WARPS_PER_CHASE = 64
 """Of so many warps that stream, one chase more may run to stand for the one that was asked for: the same, sooner."""
 MOST_CHASES = 16
+FULL_WINDOW_PS = 3_000_000
+"""Long enough where the slowest hop has work all the time."""
 KNEE, KNEE_WINDOWS = 3, 2
 """Where bytes in flight are within this factor of what covers the latency, the state takes longer to settle."""
 MIXED_WINDOWS = 4
@@ -224,8 +226,10 @@ class _Setting:
             turn = number % len(self.accesses)  # half of a copy's warps begin with a write: reads and writes come mixed
             accesses = self.accesses[turn:] + self.accesses[:turn]
             gang = Gang() if request.is_batched else None
+            first = 1 + int(number * GOLDEN % 1.0 * request.depth) if gang else 0
             counted = self.run.counted["streams"]
-            program = Stream(pieces, accesses, request.depth, number * GOLDEN, counted, self.device.issue_ps, gang)
+            issue_ps = self.device.issue_ps
+            program = Stream(pieces, accesses, request.depth, number * GOLDEN, counted, issue_ps, gang, first)
             self.run.add_stream(program)
 
     def add_chases(self, n: int) -> None:
@@ -278,7 +282,9 @@ class _Setting:
         round_trip = self.run.round_trip_ps
         window = max(WINDOW_PS, WINDOW_PIECES * round_trip // flying)
         covered = flying * self.request.piece / self._rate * 1e12 / round_trip
-        if 1 / KNEE < covered < KNEE:
+        if covered >= KNEE:
+            window = FULL_WINDOW_PS
+        elif covered > 1 / KNEE:
             window *= KNEE_WINDOWS
         return window * (MIXED_WINDOWS if len(self.accesses) > 1 else 1)
 
@@ -290,7 +296,10 @@ class _Setting:
             window *= TENANT_WINDOWS
         if request.has_chase:
             window = max(window, CHASE_LOADS * (round_trip + round_ps) // self.n_chases)
-        return 3 * round_trip + round_ps + self.walk_ps, window
+        settling = 3 * round_trip + self.walk_ps
+        if request.has_chase or request.neighbour or request.beside:
+            settling += round_ps  # whoever is watched comes to a full house
+        return settling, window
 
 
 def _row(cutter: Cutter, start: int, warps: int, warp: int) -> Iterator[Touch]:
