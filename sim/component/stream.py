@@ -58,6 +58,7 @@ class _Mark:
     clock: int
     counted: dict[str, Counted]
     work: dict[str, float]
+    channels_s: float
     servers: list[_Served]
     tenants: dict[str, list[_Served]]
 
@@ -112,30 +113,30 @@ class StreamRun:
         """Let a warp run its program."""
         self._live += 1
         warp = Warp(self, stream, self._queue(), self._ended)
-        self.engine.call_after(round(stream.start % 1.0 * self.round_trip_ps), warp.begin)
+        self.engine.call_after(stream.start_ps, warp.begin)
 
     def add_chase(self, touches: Iterator[Touch]) -> None:
         """One load of one thread after the other, each address known only when the one before has arrived.
 
         It does not wait for the issue of a whole warp's lanes, and what L2's latency says of a lone load holds for it.
         """
-        chase = Stream(touches, ("random",), 1, 0.0, self.counted["chase"])
+        chase = Stream(touches, ("random",), 1, 0, self.counted["chase"])
         Warp(self, chase, self._queue(), lambda: None).begin()
 
-    def add_neighbour(self, warps: list[Iterator[Touch]], pause_ps: int, start: float) -> None:
+    def add_neighbour(self, warps: list[Iterator[Touch]], pause_ps: int, start_ps: int) -> None:
         """A CTA whose warps load a piece each, wait for each other, compute for `pause_ps`, and load again."""
         gang = Gang(pause_ps, self.counted["neighbour"])
         members = [
             Warp(
                 self,
-                Stream(touches, ("read",), 1, start, gang.counted, self.device.issue_ps, gang),
+                Stream(touches, ("read",), 1, start_ps, gang.counted, self.device.issue_ps, gang),
                 self._queue(),
                 _end,
             )
             for touches in warps
         ]
         for member in members:
-            self.engine.call_after(round(start % 1.0 * self.round_trip_ps), member.begin)
+            self.engine.call_after(start_ps, member.begin)
 
     def add_tenant(self, name: str, way: tuple[Hop, ...], n_bytes: float, access: str) -> None:
         """Another component moves data to or from memory as fast as it can, `n_bytes` at a time over all channels.
@@ -238,6 +239,7 @@ class StreamRun:
         through = sum(z.served_s - a.served_s for a, z in both) / asked_s if asked_s else 0.0
         beside = found["chase"].n_bytes + found["neighbour"].n_bytes
         busy = {name: through * (work - before.work[name]) * 1e12 / window_ps for name, work in after.work.items()}
+        busy[self._memory.name] = (after.channels_s - before.channels_s) / self._n_channels * 1e12 / window_ps
         tenants = {name: _served_bytes(before.tenants[name], each) for name, each in after.tenants.items()}
         return Observed(
             window_ps, served - beside, found["chase"], found["neighbour"], tenants, busy, self.engine.events
@@ -246,13 +248,12 @@ class StreamRun:
     def _mark(self) -> _Mark:
         l2, path = self.device.l2, self.device.memory_path
         work = {hop.name: hop.load(hop.moved) for hop in (l2, *path[:-1])}
-        all_of_them = [hop for channels in self._channels_of.values() for hop in channels]
-        work[path[-1].name] = sum(hop.load(hop.moved) for hop in all_of_them) / self._n_channels
         servers = [_Served(s.served - s.backlog(), s.served, s.served * l2.bandwidth_of(s)) for s in l2.servers()]
         at_memory = {name: [_served(hop) for hop in hops] for name, hops in self._channels_of.items()}
+        channels_s = sum(each.served_s for channels in at_memory.values() for each in channels)
         servers += at_memory.pop(GPU)
         counted = {name: replace(each) for name, each in self.counted.items()}
-        return _Mark(self.engine.clock, counted, work, servers, at_memory)
+        return _Mark(self.engine.clock, counted, work, channels_s, servers, at_memory)
 
 
 def _served(hop: Hop) -> _Served:

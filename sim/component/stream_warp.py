@@ -126,16 +126,15 @@ class Gang:
 class Stream:
     """One warp's program. `pieces`: what it asks for, one after the other, until they are used up.
 
-    `accesses`: of its pieces in turn, ("read",) or ("read", "write") for a copy. `depth`: pieces outstanding. `start`:
-    when it begins, as a share of an unloaded round trip (fractions only): warps do not run in lock step. `extra_ps`:
-    before each leaves. `gang`: it sends `depth` pieces at once and then waits for all of its gang's; None: it sends the
-    next one when one arrives.
+    `accesses`: of its pieces in turn, ("read",) or ("read", "write") for a copy. `depth`: pieces outstanding.
+    `start_ps`: when it begins. `extra_ps`: before each piece leaves. `gang`: it sends `depth` pieces at once and then
+    waits for all of its gang's; None: it sends the next one when one arrives.
     """
 
     pieces: Iterator[Touch]
     accesses: tuple[str, ...]
     depth: int
-    start: float
+    start_ps: int
     to: Counted
     extra_ps: int = 0
     gang: Gang | None = None

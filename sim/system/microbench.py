@@ -49,7 +49,7 @@ ROUNDS = 2
 ACCESSES = {"read": ("read",), "write": ("write",), "copy": ("read", "write")}
 TENANT_S = 0.5e-6
 """A tenant besides the GPU moves, at a time, about what its own way carries in so long, over all channels."""
-TENANT_WINDOWS = 4
+TENANT_WINDOW_PS = 24_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +229,12 @@ class _Setting:
             first = 1 + int(number * GOLDEN % 1.0 * request.depth) if gang else 0
             counted = self.run.counted["streams"]
             issue_ps = self.device.issue_ps
-            program = Stream(pieces, accesses, request.depth, number * GOLDEN, counted, issue_ps, gang, first)
+            program = Stream(pieces, accesses, request.depth, self._start_ps(number), counted, issue_ps, gang, first)
             self.run.add_stream(program)
+
+    def _start_ps(self, number: int) -> int:
+        """When the `number`-th requester begins: they are spread over a round, for they do not run in lock step."""
+        return round(number * GOLDEN % 1.0 * max(self.run.round_trip_ps, self.round_ps))
 
     def add_chases(self, n: int) -> None:
         """The dependent chase, or `n` of them that stand for it."""
@@ -243,7 +247,7 @@ class _Setting:
         cutter = self._cutter(PIECE, part * neighbour.ctas)
         for cta in range(neighbour.ctas):
             warps = [_row(cutter, cta * part, neighbour.warps, warp) for warp in range(neighbour.warps)]
-            self.run.add_neighbour(warps, round(neighbour.pause_ns * 1e3), cta * GOLDEN)
+            self.run.add_neighbour(warps, round(neighbour.pause_ns * 1e3), self._start_ps(cta))
 
     def add_tenant(self, each: str) -> None:
         """A component that moves data beside, over all of its ways to memory."""
@@ -293,13 +297,10 @@ class _Setting:
         round_trip, round_ps, request = self.run.round_trip_ps, self.round_ps, self.request
         window = self._stream_window_ps if not request.neighbour else ROUNDS * (round_trip + round_ps)
         if request.beside:
-            window *= TENANT_WINDOWS
+            window = max(window, TENANT_WINDOW_PS)
         if request.has_chase:
             window = max(window, CHASE_LOADS * (round_trip + round_ps) // self.n_chases)
-        settling = 3 * round_trip + self.walk_ps
-        if request.has_chase or request.neighbour or request.beside:
-            settling += round_ps  # whoever is watched comes to a full house
-        return settling, window
+        return 3 * round_trip + round_ps + self.walk_ps, window
 
 
 def _row(cutter: Cutter, start: int, warps: int, warp: int) -> Iterator[Touch]:

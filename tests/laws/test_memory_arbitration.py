@@ -86,7 +86,9 @@ def tenants(groups: Sequence[int]) -> list[float]:
     for group, count in zip(groups, counts, strict=True):
         for _ in range(4 * group):
             pieces = walk(cutter, "tile", sum(groups), 4, *divmod(number, 4))
-            run.add_stream(Stream(pieces, ("read",), 4, number * GOLDEN, count, run.device.issue_ps))
+            run.add_stream(
+                Stream(pieces, ("read",), 4, round(number * GOLDEN % 1 * run.round_trip_ps), count, run.device.issue_ps)
+            )
             number += 1
     engine.run(engine.timeout(20_000_000))
     before = [count.n_bytes for count in counts]
