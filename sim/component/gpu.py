@@ -37,18 +37,27 @@ class GpuSpec(ComponentSpec):
     issue_latency: Seconds = Field(description="from a warp's wish for data to the transfer leaving the SM")
     kernel_boundary: Seconds = Field(description="between a kernel and one that depends on it, in a graph")
     kernel_boundary_eager: Seconds = Field(description="the same for kernels launched one by one on a stream")
-    kernel_boundary_pdl: Seconds = Field(description="the same with programmatic dependent launch")
-    kernel_gap: Seconds = Field(description="between independent kernels of a graph")
-    graph_launch: Seconds = Field(description="host time of launching a graph")
-    graph_first_node: Seconds = Field(description="from the host's call to the first kernel of a graph starting")
+    kernel_boundary_pdl: Seconds = Field(description="the same where the runtime launches dependent kernels early")
+    graph_launch: Seconds = Field(description="host time of launching a graph, however small")
+    graph_launch_per_node: Seconds = Field(description="host time that each kernel of a graph adds to its launch")
+    graph_first_node: Seconds = Field(description="from a graph's launch to its first kernel starting, however small")
+    graph_first_node_per_node: Seconds = Field(description="by how much each kernel of a graph delays the first")
     eager_launch: Seconds = Field(description="host time of launching one kernel without a graph")
     eager_first_node: Seconds = Field(description="from the host's call to an eagerly launched kernel starting")
-    copy_engines: Count = Field(description="engines that copy beside kernels")
+    copy_engines: Count = Field(description="engines that copy beside kernels: 2 copy both ways at once")
 
     @property
     def peak(self) -> dict[str, float]:
         """Dense peak rate by unit, FLOP/s: SMs x clock x FLOPs per clock and SM."""
         return {unit: self.sms * self.clock * rate for unit, rate in self.flop_per_clock_per_sm.items()}
+
+    def graph_launch_s(self, nodes: int) -> float:
+        """Host time of launching a graph of so many kernels."""
+        return self.graph_launch + nodes * self.graph_launch_per_node
+
+    def graph_first_node_s(self, nodes: int) -> float:
+        """From the launch of a graph of so many kernels to the first of them starting."""
+        return self.graph_first_node + nodes * self.graph_first_node_per_node
 
     @property
     def cuda_cores(self) -> int:

@@ -34,6 +34,11 @@ class L2Spec(ComponentSpec):
         default=None, description="bytes per L2 clock of fetches beyond a matrix, all SMs together; null = as reads"
     )
 
+    requester_queue: Bytes = Field(
+        default=1024,
+        description="bytes of one requester (a warp) that L2 and all behind it take in at a time; more waits at the SM",
+    )
+
     @property
     def bandwidth(self) -> float:
         """Peak read rate, bytes per second: bytes per clock x clock."""

@@ -13,7 +13,11 @@ CUDA_UNITS = frozenset({"fp32", "int8_dp4a"})
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What the device level knows of the machine (resolved from the components): rates in units per second."""
+    """What the device level knows of the machine (resolved from the components): rates in units per second.
+
+    `requester_bytes`: how much of one requester's traffic the memory system takes in at a time. `side_cache_...`: the
+    memory-side cache, as far as the GPU's reads look into it (0 bytes: they do not).
+    """
 
     sms: int
     clock_hz: float
@@ -26,6 +30,10 @@ class Device:
     memory_path: tuple[Hop, ...]
     walk_ps: int
     tlb_reach_bytes: float
+    tlb_page_bytes: int = 0
+    requester_bytes: float = 1024.0
+    side_cache_bytes: float = 0.0
+    side_cache_ps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

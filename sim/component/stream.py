@@ -1,103 +1,44 @@
-"""The bandwidth microbenchmark on the device: CTAs that read and do nothing else, and one dependent chase beside them.
+"""The bandwidth microbenchmark on the device: CTAs that read and do nothing else, and who runs beside them.
 
-Each warp keeps a fixed number of pieces (what its 32 lanes ask for at once, at most 512 B) outstanding and takes them
-in order. A piece crosses the same hops as a kernel's fetch; the memory controllers' hop is split into its channels,
-and an address decides which of them serve it. Arbitration is round robin by requester, so that each warp has one piece
-under service at a time (`WarpQueue`); the channels share their rate among the pieces that are there.
+Each warp keeps a number of pieces (what its 32 lanes ask for at once, at most 512 B) outstanding and takes them in
+order. A piece crosses the same hops as a kernel's fetch; the memory controllers' hop is split into its channels, and an
+address decides which of them serve it and which page it needs. Arbitration is by requester (`WarpQueue`) on the GPU and
+by tenant at the channels: the GPU is one of them, a cluster of CPU cores, the NIC or a drive others.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sim.component.profile import Device
+from sim.component.stream_warp import Arrived, Counted, Gang, Piece, Stream, Touch, Warp, WarpQueue
+from sim.component.tlb import Translations
 from sim.component.transfer import Hop, Part, across
-from sim.engine import Engine
+from sim.engine import Engine, TenantServer
 
-Arrived = Callable[[], None]
-
-
-class Piece(NamedTuple):
-    """What a warp asks for at once: (channel, bytes) of its blocks, and whether L2 has them."""
-
-    blocks: tuple[tuple[int, float], ...]
-    is_hit: bool
-
-
-class WarpQueue:
-    """One requester's pieces: in order, one under service at a time, whichever channels serve it.
-
-    What round robin among requesters comes to while each has something to send; the same order as `transfer.Flow`, with
-    several servers behind it.
-    """
-
-    __slots__ = ("_done", "_engine", "_left", "_queue")
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._queue: deque[tuple[Sequence[Part], int, Arrived]] = deque()
-        self._left = 0
-
-    def fetch(self, parts: Sequence[Part], latency_ps: int, arrived: Arrived) -> None:
-        """Send a piece behind the earlier ones; call `arrived` the latency after its last byte is through."""
-        self._queue.append((parts, latency_ps, arrived))
-        if len(self._queue) == 1:
-            self._start(parts)
-
-    def _start(self, parts: Sequence[Part]) -> None:
-        self._left = sum(not part.is_hidden for part in parts)
-        for hop, n_bytes, access, is_hidden in parts:
-            hop.moved[access] += n_bytes
-            if not is_hidden:
-                hop.server(access).submit(n_bytes / hop.rates[access], 1.0, self._part_done)
-
-    def _part_done(self) -> None:
-        self._left -= 1
-        if self._left:
-            return
-        _, latency_ps, arrived = self._queue.popleft()
-        self._engine.call_after(latency_ps, arrived)
-        if self._queue:
-            self._start(self._queue[0][0])
-
-
-@dataclass(slots=True)
-class Counted:
-    """What arrived: pieces, bytes, and the sum of their latencies (ps)."""
-
-    pieces: int = 0
-    n_bytes: float = 0.0
-    latency_ps: int = 0
-
-
-@dataclass(slots=True)
-class Stream:
-    """One warp's program. `pieces`: what it asks for, one after the other, until they are used up.
-
-    `accesses`: of its pieces in turn, ("read",) or ("read", "write") for a copy. `depth`: pieces outstanding. `start`:
-    when it begins, as a share of an unloaded round trip (fractions only): warps do not run in lock step.
-    `walk_share`: share of its pieces whose page is not in the TLB, evenly spread. `extra_ps`: before each leaves.
-    """
-
-    pieces: Iterator[Piece]
-    accesses: tuple[str, ...]
-    depth: int
-    start: float
-    to: Counted
-    extra_ps: int = 0
-    walk_share: float = 0.0
+GPU = "gpu"
+"""The GPU's name among the tenants of the memory."""
+STRIDE = 7
+"""Channels from one load of another component to its next: no multiple of a number of channels."""
+MakeQueue = Callable[[Engine, float], WarpQueue]
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What an interval showed. `busy`: share of it that each hop had work for; `stream_bytes` without the chase's."""
+    """What an interval showed. `busy`: share of it that each hop had work for; `stream_bytes` without who runs beside.
+
+    `neighbour`: the rounds of a barrier kernel beside. `tenant_bytes`: what arrived for each tenant besides the GPU.
+    """
 
     window_ps: int
     stream_bytes: float
     chase: Counted
+    neighbour: Counted
+    tenant_bytes: dict[str, float]
     busy: dict[str, float]
     events: int
 
@@ -112,29 +53,55 @@ class _Served(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """What was counted by a moment: chase, work by hop, and L2's hits and every channel in full."""
+    """What was counted by a moment: who is counted, work by hop, and L2's hits and every channel in full."""
 
     clock: int
-    chase: tuple[int, float, int]
+    counted: dict[str, Counted]
     work: dict[str, float]
+    channels_s: float
     servers: list[_Served]
+    tenants: dict[str, list[_Served]]
 
 
 class StreamRun:
-    """Streams and a chase on one device. `make_queue`: a requester's queue (a test swaps another arbitration in)."""
+    """Streams, and who runs beside them, on one device.
+
+    `make_queue`: a requester's queue from its room in bytes (a test swaps another arbitration in). `translations`: the
+    pages that are known; None: all are. `has_tenants`: others than the GPU use the channels too (`add_tenant`).
+    """
 
     def __init__(
-        self, device: Device, engine: Engine, n_channels: int, make_queue: Callable[[Engine], WarpQueue] = WarpQueue
+        self,
+        device: Device,
+        engine: Engine,
+        n_channels: int,
+        make_queue: MakeQueue = WarpQueue,
+        translations: Translations | None = None,
+        *,
+        has_tenants: bool = False,
     ) -> None:
         self.device = device
         self.engine = engine
-        self.channels = device.memory_path[-1].split(engine, n_channels)
-        self.streams = Counted()
-        self.chase = Counted()
+        self._translations = translations
+        self._memory = device.memory_path[-1]
+        self._shared = [
+            TenantServer(engine, f"channel.{each}", 1.0) for each in range(n_channels if has_tenants else 0)
+        ]
+        self._n_channels = n_channels
+        self._channels_of = {GPU: self._channels(GPU)}
+        self.counted = {name: Counted() for name in ("streams", "chase", "neighbour")}
         self._live = 0
         self._make_queue = make_queue
         self._finished = engine.event()
-        self._ways: dict[tuple[str, Piece], tuple[list[Part], int]] = {}
+        self._ways: dict[tuple[str, Piece], tuple[list[Part], float, int]] = {}
+
+    def _channels(self, tenant: str) -> tuple[Hop, ...]:
+        """The memory's channels as a tenant sees them."""
+        n, engine = self._n_channels, self.engine
+        if not self._shared:
+            return tuple(self._memory.channel(engine, each, n) for each in range(n))
+        ports = enumerate(shared.port(tenant) for shared in self._shared)
+        return tuple(self._memory.channel(engine, each, n, port) for each, port in ports)
 
     @property
     def round_trip_ps(self) -> int:
@@ -145,34 +112,103 @@ class StreamRun:
     def add_stream(self, stream: Stream) -> None:
         """Let a warp run its program."""
         self._live += 1
-        warp = _Warp(self, stream, self._make_queue(self.engine), self._ended)
-        self.engine.call_after(round(stream.start % 1.0 * self.round_trip_ps), warp.begin)
+        warp = Warp(self, stream, self._queue(), self._ended)
+        self.engine.call_after(stream.start_ps, warp.begin)
 
-    def add_chase(self, pieces: Iterator[Piece], walk_share: float) -> None:
+    def add_chase(self, touches: Iterator[Touch]) -> None:
         """One load of one thread after the other, each address known only when the one before has arrived.
 
         It does not wait for the issue of a whole warp's lanes, and what L2's latency says of a lone load holds for it.
         """
-        chase = Stream(pieces, ("random",), 1, 0.0, self.chase, walk_share=walk_share)
-        _Warp(self, chase, self._make_queue(self.engine), lambda: None).begin()
+        chase = Stream(touches, ("random",), 1, 0, self.counted["chase"])
+        Warp(self, chase, self._queue(), lambda: None).begin()
 
-    def send(self, queue: WarpQueue, piece: Piece, access: str, extra_ps: int, arrived: Arrived) -> float:
+    def add_neighbour(self, warps: list[Iterator[Touch]], pause_ps: int, start_ps: int) -> None:
+        """A CTA whose warps load a piece each, wait for each other, compute for `pause_ps`, and load again."""
+        gang = Gang(pause_ps, self.counted["neighbour"])
+        members = [
+            Warp(
+                self,
+                Stream(touches, ("read",), 1, start_ps, gang.counted, self.device.issue_ps, gang),
+                self._queue(),
+                _end,
+            )
+            for touches in warps
+        ]
+        for member in members:
+            self.engine.call_after(start_ps, member.begin)
+
+    def add_tenant(self, name: str, way: tuple[Hop, ...], n_bytes: float, access: str) -> None:
+        """Another component moves data to or from memory as fast as it can, `n_bytes` at a time over all channels.
+
+        `way`: its own hops, memory not among them.
+        """
+        channels = self._channels_of.get(name) or self._channels_of.setdefault(name, self._channels(name))
+        parts = [Part(hop, n_bytes, access) for hop in way]  # none is hidden: its ways may have a hop in common
+        parts += [Part(channel, n_bytes / len(channels), access) for channel in channels]
+        latency_ps = sum(hop.latency_ps for hop in way)
+        fastest_s = max(n_bytes / hop.rates[access] for hop in way)
+        depth = 4 + int(latency_ps / 1e12 / fastest_s)
+        queue = WarpQueue(self.engine, 2 * n_bytes)
+
+        def arrived() -> None:
+            queue.fetch(parts, n_bytes, latency_ps, arrived)
+
+        for _ in range(depth):
+            queue.fetch(parts, n_bytes, latency_ps, arrived)
+
+    def add_load(self, tenant: str, n_bytes: float, latency_ps: int) -> None:
+        """One dependent load after the other of another component, each on the next channel; counted as the chase.
+
+        `latency_ps`: of one that waits for nobody, its own service at the channel not taken off.
+        """
+        channels = self._channels_of.get(tenant) or self._channels_of.setdefault(tenant, self._channels(tenant))
+        parts = [[Part(channel, n_bytes, "random")] for channel in channels]
+        service_ps = round(n_bytes / channels[0].rates["random"] * 1e12)
+        queue, counted = WarpQueue(self.engine, n_bytes), self.counted["chase"]
+        began = self.engine.clock
+
+        def load() -> None:
+            nonlocal began
+            began = self.engine.clock
+            channel = parts[counted.pieces * STRIDE % len(parts)]
+            queue.fetch(channel, n_bytes, max(0, latency_ps - service_ps), arrived)
+
+        def arrived() -> None:
+            counted.pieces += 1
+            counted.n_bytes += n_bytes
+            counted.latency_ps += self.engine.clock - began
+            load()
+
+        load()
+
+    def _queue(self) -> WarpQueue:
+        return self._make_queue(self.engine, self.device.requester_bytes)
+
+    def send(self, queue: WarpQueue, touch: Touch, access: str, extra_ps: int, arrived: Arrived) -> float:
         """Send a piece on its way; its bytes."""
+        piece, page = touch
         known = self._ways.get((access, piece))
         if known is None:
             known = self._ways[access, piece] = self._way(piece, access)
-        parts, latency_ps = known
-        queue.fetch(parts, extra_ps + latency_ps, arrived)
-        return parts[0].n_bytes
+        parts, n_bytes, latency_ps = known
+        if self._translations is not None:
+            extra_ps += self._translations.wait_ps(page, self.engine.clock)
+        queue.fetch(parts, n_bytes, extra_ps + latency_ps, arrived)
+        return n_bytes
 
-    def _way(self, piece: Piece, access: str) -> tuple[list[Part], int]:
-        """What a piece moves, hop by hop, and its latency (ps)."""
-        l2, path, n_bytes = self.device.l2, self.device.memory_path, float(sum(size for _, size in piece.blocks))
-        if piece.is_hit:
-            return [Part(l2, n_bytes, access)], l2.latency_ps
+    def _way(self, piece: Piece, access: str) -> tuple[list[Part], float, int]:
+        """What a piece moves hop by hop, its bytes, and its latency (ps)."""
+        device, n_bytes = self.device, piece.n_bytes
+        l2, path = device.l2, device.memory_path
+        if piece.level == "l2":
+            return [Part(l2, n_bytes, access)], n_bytes, l2.latency_ps
+        link_ps = l2.latency_ps + sum(hop.latency_ps for hop in path[:-1])
+        if piece.level == "side_cache":
+            return across((l2, *path[:-1]), n_bytes, access), n_bytes, link_ps + device.side_cache_ps
         on_the_way = across((l2, *path), n_bytes, access)[:-1]
-        at_memory = [Part(self.channels[channel], size, access) for channel, size in piece.blocks]
-        return [*on_the_way, *at_memory], l2.latency_ps + sum(hop.latency_ps for hop in path)
+        at_memory = [Part(self._channels_of[GPU][channel], size, access) for channel, size in piece.blocks]
+        return [*on_the_way, *at_memory], n_bytes, link_ps + path[-1].latency_ps
 
     def _ended(self) -> None:
         self._live -= 1
@@ -181,83 +217,71 @@ class StreamRun:
 
     def observe(self, warm_ps: int, window_ps: int) -> Observed:
         """Run for `warm_ps`, then look for `window_ps`."""
-        self.engine.run(self.engine.timeout(warm_ps))
-        before = self._mark()
-        self.engine.run(self.engine.timeout(window_ps))
-        return self._observed(before, self._mark())
+        with _no_collection():
+            self.engine.run(self.engine.timeout(warm_ps))
+            before = self._mark()
+            self.engine.run(self.engine.timeout(window_ps))
+            return self._observed(before, self._mark())
 
     def observe_all(self) -> Observed:
         """Run until every stream has used up its pieces (there is one, and they do end)."""
-        before = self._mark()
-        self.engine.run(self._finished)
-        return self._observed(before, self._mark())
+        with _no_collection():
+            before = self._mark()
+            self.engine.run(self._finished)
+            return self._observed(before, self._mark())
 
     def _observed(self, before: _Mark, after: _Mark) -> Observed:
         window_ps = after.clock - before.clock
-        pieces, n_bytes, latency_ps = (z - a for a, z in zip(before.chase, after.chase, strict=True))
-        chase = Counted(int(pieces), n_bytes, int(latency_ps))
-        served = sum(
-            (z.served_s - a.served_s) * (z.n_bytes - a.n_bytes) / (z.asked_s - a.asked_s)
-            for a, z in zip(before.servers, after.servers, strict=True)
-            if z.asked_s > a.asked_s
+        found = {name: counted.since(before.counted[name]) for name, counted in after.counted.items()}
+        both = list(zip(before.servers, after.servers, strict=True))
+        served = _served_bytes(before.servers, after.servers)
+        asked_s = sum(z.asked_s - a.asked_s for a, z in both)
+        through = sum(z.served_s - a.served_s for a, z in both) / asked_s if asked_s else 0.0
+        beside = found["chase"].n_bytes + found["neighbour"].n_bytes
+        busy = {name: through * (work - before.work[name]) * 1e12 / window_ps for name, work in after.work.items()}
+        busy[self._memory.name] = (after.channels_s - before.channels_s) / self._n_channels * 1e12 / window_ps
+        tenants = {name: _served_bytes(before.tenants[name], each) for name, each in after.tenants.items()}
+        return Observed(
+            window_ps, served - beside, found["chase"], found["neighbour"], tenants, busy, self.engine.events
         )
-        busy = {name: (work - before.work[name]) * 1e12 / window_ps for name, work in after.work.items()}
-        return Observed(window_ps, served - chase.n_bytes, chase, busy, self.engine.events)
 
     def _mark(self) -> _Mark:
         l2, path = self.device.l2, self.device.memory_path
-        hops: dict[str, tuple[Hop, ...]] = {hop.name: (hop,) for hop in (l2, *path[:-1])} | {
-            path[-1].name: self.channels
-        }
-        work = {name: sum(hop.load(hop.moved) for hop in group) / len(group) for name, group in hops.items()}
+        work = {hop.name: hop.load(hop.moved) for hop in (l2, *path[:-1])}
         servers = [_Served(s.served - s.backlog(), s.served, s.served * l2.bandwidth_of(s)) for s in l2.servers()]
-        for hop in self.channels:
-            (server,) = hop.servers()
-            servers.append(_Served(server.served - server.backlog(), server.served, sum(hop.moved.values())))
-        return _Mark(self.engine.clock, (self.chase.pieces, self.chase.n_bytes, self.chase.latency_ps), work, servers)
+        at_memory = {name: [_served(hop) for hop in hops] for name, hops in self._channels_of.items()}
+        channels_s = sum(each.served_s for channels in at_memory.values() for each in channels)
+        servers += at_memory.pop(GPU)
+        counted = {name: replace(each) for name, each in self.counted.items()}
+        return _Mark(self.engine.clock, counted, work, channels_s, servers, at_memory)
 
 
-class _Warp:
-    """A stream at work: it sends the next piece when one arrives."""
+def _served(hop: Hop) -> _Served:
+    """How far a channel is with the work of one tenant."""
+    (server,) = hop.servers()
+    return _Served(server.served - server.backlog(), server.served, sum(hop.moved.values()))
 
-    __slots__ = ("_ended", "_flying", "_owed", "_queue", "_run", "_stream", "_turn")
 
-    def __init__(self, run: StreamRun, stream: Stream, queue: WarpQueue, ended: Arrived) -> None:
-        self._run = run
-        self._stream = stream
-        self._queue = queue
-        self._turn = 0
-        self._flying = 0
-        self._owed = 0.0
-        self._ended: Arrived | None = ended
+def _served_bytes(before: list[_Served], after: list[_Served]) -> float:
+    """Bytes that went through between two marks; a piece counts as far as it is through."""
+    return sum(
+        (z.served_s - a.served_s) * (z.n_bytes - a.n_bytes) / (z.asked_s - a.asked_s)
+        for a, z in zip(before, after, strict=True)
+        if z.asked_s > a.asked_s
+    )
 
-    def begin(self) -> None:
-        for _ in range(self._stream.depth):
-            self._send()
 
-    def _send(self) -> None:
-        run, stream = self._run, self._stream
-        piece = next(stream.pieces, None)
-        if piece is None:
-            if not self._flying and self._ended is not None:
-                self._ended()
-                self._ended = None
-            return
-        access = stream.accesses[self._turn % len(stream.accesses)]
-        self._turn += 1
-        self._owed += stream.walk_share
-        extra_ps = stream.extra_ps
-        if self._owed >= 1.0:
-            self._owed -= 1.0
-            extra_ps += run.device.walk_ps
-        begin = run.engine.clock
-        self._flying += 1
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the garbage collector, which takes half of the time and finds nothing: what goes is not in cycles."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
-        def arrive() -> None:
-            self._flying -= 1
-            stream.to.pieces += 1
-            stream.to.n_bytes += n_bytes
-            stream.to.latency_ps += run.engine.clock - begin
-            self._send()
 
-        n_bytes = run.send(self._queue, piece, access, extra_ps, arrive)
+def _end() -> None:
+    """A neighbour has no end."""

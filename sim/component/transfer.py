@@ -23,8 +23,8 @@ class Hop:
     """One component's part in a transfer: servers, latency, and the count of bytes that went through.
 
     `rates`: sustained bytes per second by access kind (`ACCESSES`), or one for all. `is_shared`: the kinds compete for
-    one server (a DRAM bus); otherwise each kind has its own (the two directions of a link). `cause`: what a wait for
-    this hop is called in results.
+    one server (a DRAM bus; `server` where it is given); otherwise each kind has its own (the two directions of a link).
+    `cause`: what a wait for this hop is called in results.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Hop:
         latency_ps: int,
         *,
         is_shared: bool,
+        server: FairServer | None = None,
     ) -> None:
         rates = rates if isinstance(rates, dict) else dict.fromkeys(ACCESSES, rates)
         self.name = name
@@ -45,16 +46,16 @@ class Hop:
         self.rates = rates
         self.moved = dict.fromkeys(rates, 0.0)
         if is_shared:
-            common = FairServer(engine, name, 1.0, cause)
+            common = server or FairServer(engine, name, 1.0, cause)
             self._servers = dict.fromkeys(rates, common)
         else:
             self._servers = {access: FairServer(engine, f"{name}.{access}", 1.0, cause) for access in rates}
 
-    def split(self, engine: Engine, n: int) -> tuple[Hop, ...]:
-        """This hop as `n` equal ones side by side, each with an `n`-th of its rates (the channels of a memory)."""
+    def channel(self, engine: Engine, number: int, n: int, server: FairServer | None = None) -> Hop:
+        """One of `n` equal ones that this hop is made of, with an `n`-th of its rates (the channels of a memory)."""
         rates = {access: rate / n for access, rate in self.rates.items()}
-        names = [f"{self.name}.{number}" for number in range(n)]
-        return tuple(Hop(engine, name, self.cause, rates, self.latency_ps, is_shared=self.is_shared) for name in names)
+        name = f"{self.name}.{number}"
+        return Hop(engine, name, self.cause, rates, self.latency_ps, is_shared=self.is_shared, server=server)
 
     def server(self, access: str) -> FairServer:
         """The server that `access` occupies."""

@@ -4,5 +4,6 @@ from simpy.events import Event
 
 from sim.engine.clock import Behaviour, Engine, Pause
 from sim.engine.server import FairServer, FifoServer, Flow
+from sim.engine.tenants import TenantServer
 
-__all__ = ["Behaviour", "Engine", "Event", "FairServer", "FifoServer", "Flow", "Pause"]
+__all__ = ["Behaviour", "Engine", "Event", "FairServer", "FifoServer", "Flow", "Pause", "TenantServer"]

@@ -102,6 +102,14 @@ class FairServer:
         if self._armed_at < now or heap[0][1] == self._sequence:  # else we wake early enough: a new share is smaller
             self._arm(now)
 
+    def set_rate(self, rate: float) -> None:
+        """Serve `rate` units per second from now on."""
+        if self._weight:
+            self._advance(self._engine.clock)
+        self.rate_per_ps = rate / 1e12
+        if self._weight:
+            self._arm(self._engine.clock)
+
     def backlog(self) -> float:
         """Units that were submitted and are not served yet."""
         served = (self._engine.clock - self._last) * self.rate_per_ps if self._weight else 0.0

@@ -11,7 +11,8 @@ from typing import Any
 
 from sim.component import kernel_run
 from sim.component.panel_cache import PanelCache
-from sim.component.stream import WarpQueue
+from sim.component.stream import MakeQueue
+from sim.component.stream_warp import WarpQueue
 from sim.component.transfer import Part
 from sim.cost.kernel import Lowering
 from sim.cost.program import Kernel
@@ -27,7 +28,7 @@ MANY_STAGES = 64
 DEEP_PIECES = 16
 STREAMS = (
     "in-flight-random-w1-d1-c1", "in-flight-random-w4-d2-c1", "in-flight-tile-w4-d1-c1", "in-flight-tile-w4-d4-c1",
-    "in-flight-flat-w4-d1-c2", "loaded-tile-w4-d8-c1", "bw_fleet_copy_cont_p50_rank_0", "gpu_lat_dram_128",
+    "in-flight-flat-w4-d1-c2", "loaded-48", "loaded-192", "bw_fleet_copy_cont_p50_rank_0", "gpu_lat_dram_128",
     "gpu_lat_dram_2m",
 )  # fmt: skip
 """The sample of microbenchmarks: below and at the knee, each pattern, loaded latency, copy, ladder."""
@@ -48,7 +49,7 @@ class Mechanism:
     off: Off = nullcontext
     streams: bool = False
     kernels: bool = True
-    make_queue: Callable[[], Callable[[Engine], WarpQueue]] = lambda: WarpQueue
+    make_queue: Callable[[], MakeQueue] = lambda: WarpQueue
     is_deep: bool = False
 
 
@@ -57,7 +58,7 @@ class OneQueue(WarpQueue):
 
     flows: dict[int, Flow]
 
-    def fetch(self, parts: Sequence[Part], latency_ps: int, arrived: Callable[[], None]) -> None:
+    def fetch(self, parts: Sequence[Part], n_bytes: float, latency_ps: int, arrived: Callable[[], None]) -> None:
         """Send a piece behind everybody's; call `arrived` the latency after its last byte is through."""
         served = [part for part in parts if not part.is_hidden]
         left = [len(served)]
@@ -67,18 +68,18 @@ class OneQueue(WarpQueue):
             if not left[0]:
                 self._engine.call_after(latency_ps, arrived)
 
-        for hop, n_bytes, access, _ in served:
-            hop.moved[access] += n_bytes
+        for hop, size, access, _ in served:
+            hop.moved[access] += size
             server = hop.server(access)
-            self.flows.setdefault(id(server), Flow(server)).submit(n_bytes / hop.rates[access], 1.0, done)
+            self.flows.setdefault(id(server), Flow(server)).submit(size / hop.rates[access], 1.0, done)
 
 
-def one_queue() -> Callable[[Engine], WarpQueue]:
+def one_queue() -> MakeQueue:
     """The wrong arbitration, for one run: makes the queues of its requesters, all of which stand in one line."""
     shared: dict[int, Flow] = {}
 
-    def make(engine: Engine) -> WarpQueue:
-        queue = OneQueue(engine)
+    def make(engine: Engine, room: float) -> WarpQueue:
+        queue = OneQueue(engine, room)
         queue.flows = shared
         return queue
 

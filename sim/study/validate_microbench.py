@@ -4,40 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sim.component.stream import WarpQueue
-from sim.engine import Engine
+from sim.component.stream import MakeQueue
+from sim.component.stream_warp import WarpQueue
 from sim.errors import InputError, Problem
 from sim.paths import find
+from sim.system.cpu_chase import cpu_chase
 from sim.system.machine import Machine
-from sim.system.microbench import FOOTPRINT, StreamRequest, StreamResult, chase, stream
+from sim.system.microbench import FOOTPRINT, Neighbour, StreamRequest, StreamResult, chase, stream
 from sim.yamlfile import load_yaml, validate_model
 
 SCALES = {"GB/s": 1e9, "ns": 1e-9, "us": 1e-6, "x": 1.0}
 STREAMS, LADDER, LOADED = "bytes in flight", "latency ladder", "loaded latency"
+BARRIERS = "beside a barrier kernel"
 KNEE = 4096
 """Bytes in flight per SM from which on the tighter target holds."""
 CALIBRATED = {
     "gpu.issue_latency": "chosen so that bandwidth at 0.5 to 4 KiB in flight per SM comes out",
-    "c2c.latency": "what is left of an unloaded load from memory after L2 and the controllers",
+    "l2.requester_queue": "chosen so that a load beside streams waits as long as it does",
     "memory.sustained.read": "the plateau of long reads",
     "memory.sustained.random": "the plateau of scattered reads of 512 B",
     "memory.sustained.write": "such that a copy comes out",
 }
-"""The fields of dgx-spark that these measurements (or ones like them) were used to set; all else follows."""
+"""The fields of dgx-spark that were chosen, or set to a plateau, with these measurements (or ones like them)."""
+READ_OFF = {
+    "l2.hit_latency": "a load that hits L2",
+    "c2c.latency": "an unloaded load from memory, less what L2 and the controllers take of it",
+    "tlb.walk": "a load on a new page, less one that is not",
+    "gpu.graph_launch, gpu.kernel_boundary, ...": "the launch costs",
+}
+"""Fields that hold a latency as it was measured: for these the ladder shows that parts add up, no more."""
 
 
 class Probe(BaseModel):
-    """What is run beside a measurement. `given`: nothing is, the hardware file holds the number in `field`."""
+    """What is run beside a measurement. `given`: nothing is, the hardware file holds the number in `field`.
+
+    `loaded`: a dependent chase beside the stream. `neighbour`: a kernel with barriers beside the stream, how many times
+    longer its rounds are than alone. `cpu`: a dependent chase of a core of `cluster`. `graph_...`: of a graph of
+    `nodes` kernels. `batched`: warps wait for all of their loads before they send new ones.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    kind: Literal["stream", "loaded", "chase", "given"]
+    kind: Literal["stream", "loaded", "neighbour", "chase", "cpu", "graph_launch", "graph_first_node", "given"]
     pattern: str = "tile"
     access: Literal["read", "write", "copy"] = "read"
     warps: int = 4
@@ -45,13 +59,20 @@ class Probe(BaseModel):
     inflight: int = 0
     footprint: int = FOOTPRINT
     granule: int = 0
-    is_new_page: bool = False
+    cluster: str | None = None
+    nodes: int = Field(0, ge=0)
+    batched: bool = False
+    neighbour: Neighbour | None = None
     field: str | None = None
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> Probe:
         if self.kind == "given" and (self.field or "").count(".") != 1:
             raise ValueError("kind 'given' needs a field, e.g. gpu.graph_launch")
+        if (self.kind == "cpu") is (self.cluster is None) or (self.nodes > 0) is not self.kind.startswith("graph_"):
+            raise ValueError("kind 'cpu' needs a cluster and 'graph_...' needs nodes, no other has them")
+        if (self.kind == "neighbour") is (self.neighbour is None):
+            raise ValueError("kind 'neighbour' needs a neighbour, no other has one")
         if self.kind == "chase" and not 0 < self.granule <= self.footprint:
             raise ValueError("kind 'chase' needs a granule, at most its footprint")
         return self
@@ -85,13 +106,14 @@ class Records(BaseModel):
 
 
 class MicrobenchTargets(BaseModel):
-    """What must hold. Errors are absolute; `loaded` is a median."""
+    """What must hold. Errors are absolute; `loaded_...` of loaded latency: the median, and each point."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     median: float = Field(gt=0)
     from_4_kib: float = Field(gt=0)
     below_4_kib: float = Field(gt=0)
     loaded_median: float = Field(gt=0)
+    loaded_point: float = Field(gt=0)
     least_records: int = Field(gt=0)
 
 
@@ -118,8 +140,8 @@ class Row:
             return "measured on another machine"
         if self.record.beside is not None and self.record.beside > self.record.value:
             return "faster beside a second kernel"
-        if self.record.probe.kind == "given":
-            return "an input of the hardware file"
+        if self.record.probe.kind in ("given", "cpu", "graph_launch", "graph_first_node"):
+            return "the hardware file was set by it"
         return "" if self.record.quality != "low" else "quality low"
 
     @property
@@ -144,7 +166,7 @@ def validate_microbench(
     records: tuple[Record, ...] | None = None,
     is_other: bool = False,
     progress: Callable[[str], None] | None = None,
-    make_queue: Callable[[], Callable[[Engine], WarpQueue]] = lambda: WarpQueue,
+    make_queue: Callable[[], MakeQueue] = lambda: WarpQueue,
 ) -> MicrobenchReport:
     """Run every probe of `measured` (what ships with the project), or only of `records`.
 
@@ -155,7 +177,7 @@ def validate_microbench(
         InputError: a probe cannot be run on the machine.
     """
     machine_of = cache(machine_at)
-    stream_of = cache(partial(_stream, make_queue))
+    stream_of = _Streams(make_queue)
     chosen = records if records is not None else (measured or load_microbench()).records
     rows = []
     for number, record in enumerate(chosen, 1):
@@ -168,18 +190,39 @@ def validate_microbench(
 
 def _row(record: Record, machine: Machine, stream_of: Callable[..., StreamResult]) -> Row:
     probe = record.probe
-    if probe.kind == "given":
-        return Row(record, _given(machine, record) / SCALES[record.unit], 0.0, 0)
-    if probe.kind == "chase":
-        seconds = chase(machine, probe.footprint, probe.granule, is_new_page=probe.is_new_page)
-        return Row(record, seconds / SCALES[record.unit], 0.0, 1)
+    lone = _lone(machine, record)
+    if lone is not None:
+        return Row(record, lone / SCALES[record.unit], 0.0, 1)
+    per_sm = probe.inflight * probe.ctas / machine.gpu.sms
+    return Row(record, _simulated(machine, probe, stream_of) / SCALES[record.unit], per_sm, probe.ctas * probe.warps)
+
+
+def _simulated(machine: Machine, probe: Probe, stream_of: Callable[..., StreamResult]) -> float:
+    """What a stream shows, by the kind of its probe (SI)."""
     found = stream_of(machine, probe)
-    value = found.stream_bytes_per_s
     if probe.kind == "loaded":
         assert found.chase_latency_s is not None
-        value = found.chase_latency_s / chase(machine, FOOTPRINT, 64)
-    per_sm = probe.inflight * probe.ctas / machine.gpu.sms
-    return Row(record, value / SCALES[record.unit], per_sm, probe.ctas * probe.warps)
+        return found.chase_latency_s
+    if probe.kind == "neighbour":
+        alone = stream_of(machine, Probe(kind="neighbour", neighbour=probe.neighbour))
+        assert found.neighbour_round_s is not None
+        assert alone.neighbour_round_s is not None
+        return found.neighbour_round_s / alone.neighbour_round_s
+    return found.stream_bytes_per_s
+
+
+def _lone(machine: Machine, record: Record) -> float | None:
+    """What a probe without streams shows, in seconds; None for one with them."""
+    probe, gpu = record.probe, machine.gpu
+    if probe.kind == "given":
+        return _given(machine, record)
+    if probe.kind == "chase":
+        return chase(machine, probe.footprint, probe.granule)
+    if probe.kind == "cpu":
+        return cpu_chase(machine, str(probe.cluster), probe.footprint)
+    if probe.kind == "graph_launch":
+        return gpu.graph_launch_s(probe.nodes)
+    return gpu.graph_first_node_s(probe.nodes) if probe.kind == "graph_first_node" else None
 
 
 def _given(machine: Machine, record: Record) -> float:
@@ -196,12 +239,22 @@ def _given(machine: Machine, record: Record) -> float:
     return value
 
 
-def _stream(make_queue: Callable[[], Callable[[Engine], WarpQueue]], machine: Machine, probe: Probe) -> StreamResult:
-    request = StreamRequest(
-        probe.ctas, probe.inflight, probe.pattern, probe.warps, probe.footprint,
-        has_chase=probe.kind == "loaded", kind=probe.access,
-    )  # fmt: skip
-    return stream(machine, request, make_queue=make_queue())
+class _Streams:
+    """Streams by machine and probe; machines that differ only in what no stream reads share theirs."""
+
+    def __init__(self, make_queue: Callable[[], MakeQueue]) -> None:
+        self._make_queue = make_queue
+        self._known: dict[tuple[str, Probe], StreamResult] = {}
+
+    def __call__(self, machine: Machine, probe: Probe) -> StreamResult:
+        key = machine.stream_key(), probe
+        if key not in self._known:
+            request = StreamRequest(
+                probe.ctas, probe.inflight, probe.pattern, probe.warps, probe.footprint, is_batched=probe.batched,
+                has_chase=probe.kind == "loaded", kind=probe.access, neighbour=probe.neighbour,
+            )  # fmt: skip
+            self._known[key] = stream(machine, request, make_queue=self._make_queue())
+        return self._known[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +290,8 @@ class MicrobenchReport:
         loaded = self.median_error(LOADED)
         if loaded is not None and loaded > targets.loaded_median:
             broken.append(f"loaded latency: median {loaded:.1%}, target {targets.loaded_median:.0%}")
+        far = [row for row in self.of(LOADED) if abs(row.error) > targets.loaded_point]
+        broken += [f"{row.record.id} off by {row.error:+.1%}, target {targets.loaded_point:.0%}" for row in far]
         return broken
 
     def to_dict(self) -> dict[str, Any]:
@@ -248,6 +303,7 @@ class MicrobenchReport:
             "counted": sum(row.is_counted for row in self.rows),
             "median_error": {group: self.median_error(group) for group in groups},
             "calibrated": CALIBRATED,
+            "read_off": READ_OFF,
             "rows": [
                 {
                     "id": row.record.id,
@@ -277,8 +333,9 @@ class MicrobenchReport:
             middle = self.median_error(group)
             if middle is not None:
                 lines.append(f"  {'median error of what counts':<38}{middle:>32.1%}")
-        lines.append("\nset with these measurements or ones like them (all else follows):")
-        lines += [f"  {name:<26}{why}" for name, why in CALIBRATED.items()]
+        for title, fields in (("chosen with these measurements", CALIBRATED), ("read off one of them", READ_OFF)):
+            lines.append(f"\n{title} (all else follows):")
+            lines += [f"  {name:<26}{why}" for name, why in fields.items()]
         return "\n".join(lines)
 
 

@@ -40,6 +40,10 @@ class LaunchCosts:
     is_graph: bool
     is_async: bool = False
     """The host works on the next pass while the GPU runs this one: its time shows only where it is the longer."""
+    node_fs: int = 0
+    """What each kernel of a graph adds to the graph's start, femtoseconds."""
+    copy_engines: int = 2
+    """Engines of the GPU that copy: with one, copies to the GPU and from it take turns."""
 
 
 class StepRunner:
@@ -171,7 +175,7 @@ class _Replay:
         """The step: the host's part first, then block after block."""
         costs = self._costs
         is_hidden = costs.is_async and costs.is_graph
-        start = (0 if is_hidden else costs.host_step_ps) + costs.start_ps
+        start = (0 if is_hidden else costs.host_step_ps) + costs.start_ps + self._nodes() * costs.node_fs // 1000
         if start:
             yield self._engine.timeout(start)
         lead = {"step": start} if start else {}
@@ -192,6 +196,18 @@ class _Replay:
         if is_hidden and self._engine.now < costs.host_step_ps:
             yield from self._wait_for_host(costs.host_step_ps - self._engine.now)
 
+    def _nodes(self) -> int:
+        """Kernels of the step: the nodes of its graph, where it is launched as one."""
+        blocks = zip(self._jobs, self._step.blocks, strict=True)
+        return sum(block.repeat * sum(job.component == "gpu" for job in jobs) for jobs, block in blocks)
+
+    def _queue_of(self, job: Job) -> str:
+        """What serves its ops one after the other: a component, or one of the GPU's copy engines."""
+        op = job.op
+        if not isinstance(op, Copy) or "gpu" not in (op.source, op.target):
+            return job.component
+        return f"copy engine {int(op.target != 'gpu') % self._costs.copy_engines}"
+
     def _wait_for_host(self, duration_ps: int) -> Behaviour:
         """The host is slower than the GPU: the life of the op that ended last goes on until the host is ready."""
         begin = self._engine.now
@@ -211,7 +227,7 @@ class _Replay:
         done = {job.op.id: engine.event() for job in jobs}
         queues: dict[str, list[int]] = {}
         for position, job in enumerate(jobs):
-            queues.setdefault(job.component, []).append(position)
+            queues.setdefault(self._queue_of(job), []).append(position)
         launched = self._launch(jobs) if not self._costs.is_graph else None
         is_shared = len({job.component for job in jobs if job.memory_ps}) > 1
         turns: dict[int, Turn] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from sim.component.memory import MemorySpec
 from sim.component.nic import NicSpec
 from sim.component.nvme import NvmeSpec
 from sim.component.profile import Device
+from sim.component.system_cache import SystemCacheSpec
 from sim.component.tlb import TlbSpec
 from sim.component.transfer import Hop, Part, Requester
 from sim.engine import Behaviour, Engine
@@ -105,13 +106,43 @@ class Machine:
             way.append(previous[way[-1]])
         return way[::-1]
 
+    def tenants(self) -> list[str]:
+        """Components besides the GPU that move data to or from memory: clusters, adapters, drives, users' own."""
+        memory, found = self._name_of(MemorySpec), []
+        for name, component in self.components.items():
+            is_on_a_way = type(component.spec).serves or name in (memory, self.gpu_name)
+            if not is_on_a_way and self._is_linked(name, memory) and self.hop(name, Engine()) is not None:
+                found.append(name)
+        return found
+
+    def _is_linked(self, name: str, other: str) -> bool:
+        try:
+            return bool(self.route(name, other))
+        except WiringError:
+            return False
+
+    def ways_to_memory(self, name: str) -> list[list[str]]:
+        """Every shortest way from a component to memory, memory left out: those on which its transfers are spread.
+
+        Raises:
+            WiringError: it is unknown, or no links lead from it to memory.
+        """
+        memory = self._name_of(MemorySpec)
+        shortest = len(self.route(name, memory))
+        ways = [[name]]
+        for _ in range(shortest - 1):
+            ways = [[*way, each] for way in ways for each in self._neighbours[way[-1]] if each not in way]
+        return [way[:-1] for way in ways if way[-1] == memory]
+
     def device(self, engine: Engine) -> Device:
         """The device level's view: SMs, and hops from L2 to memory, fresh on `engine`."""
         gpu, l2 = self.gpu, self.l2
-        hops = [hop for name in self._memory_path if (hop := self._hop(name, engine)) is not None]
-        l2_hop = self._hop(self._name_of(L2Spec), engine)
+        hops = [hop for name in self._memory_path if (hop := self.hop(name, engine)) is not None]
+        l2_hop = self.hop(self._name_of(L2Spec), engine)
         assert l2_hop is not None
         tlb = next((s for s in self.hardware.components.values() if isinstance(s, TlbSpec)), None)
+        caches = (s for s in self.hardware.components.values() if isinstance(s, SystemCacheSpec))
+        side = next((cache for cache in caches if cache.serves_gpu_reads), None)
         limits = SmLimits(gpu.shared_memory_per_sm, gpu.registers_per_sm, gpu.max_threads_per_sm, gpu.max_ctas_per_sm)
         return Device(
             sms=gpu.sms,
@@ -125,6 +156,10 @@ class Machine:
             memory_path=tuple(hops),
             walk_ps=ps_from_seconds(tlb.walk) if tlb else 0,
             tlb_reach_bytes=float(tlb.reach) if tlb else 0.0,
+            tlb_page_bytes=tlb.page if tlb else 0,
+            requester_bytes=float(l2.requester_queue),
+            side_cache_bytes=float(side.capacity) if side else 0.0,
+            side_cache_ps=ps_from_seconds(side.latency) if side else 0,
         )
 
     def device_key(self) -> str:
@@ -132,6 +167,12 @@ class Machine:
         names = [self.gpu_name, self._name_of(L2Spec), *self._memory_path]
         names += [name for name, spec in self.hardware.components.items() if isinstance(spec, TlbSpec)]
         return repr([(name, self._specs[name], code_of(type(self.components[name]))) for name in names])
+
+    def stream_key(self) -> str:
+        """Everything that a stream on this machine depends on: what the device level reads, but for the SM clock."""
+        gpu = self.gpu.model_copy(update={"clock": 0.0})
+        caches = [spec for spec in self._specs.values() if isinstance(spec, SystemCacheSpec)]
+        return self.device_key().replace(repr(self.gpu), repr(gpu)) + repr(caches)
 
     def memory_ps(self, read_bytes: float, write_bytes: float) -> int:
         """How long memory alone is busy with so many bytes, at its sustained rates."""
@@ -147,17 +188,19 @@ class Machine:
         source, target = (self._end(end) for end in (op.source, op.target))
         memory, size = self._name_of(MemorySpec), float(op.size_bytes)
         is_stored, is_sent = (self._is_outside(end) for end in (source, target))
-        parts: list[tuple[str, str]] = []
-        if is_stored:
-            parts += [(name, "read") for name in self.route(source, memory)[:-1]]
-        if is_sent:
-            parts += [(name, "write") for name in self.route(memory, target)[1:]]
+        parts: list[tuple[str, float, str]] = []
+        aside: set[str] = set()
+        for end, access, is_outside in ((source, "read", is_stored), (target, "write", is_sent)):
+            if is_outside:  # over all its links at once
+                ways = self.ways_to_memory(end)
+                parts += [(name, size / len(ways), access) for way in ways for name in way]
+                aside |= {name for way in ways[1:] for name in way} - set(ways[0])
         if not is_stored and not is_sent:
             way = self.route(source, target) if source != target else self.route(source, memory)
-            parts += [(name, access) for name in way if name != memory for access in ("read", "write")]
+            parts += [(name, size, access) for name in way if name != memory for access in ("read", "write")]
         read, write = (0.0 if is_stored and not is_sent else size), (0.0 if is_sent and not is_stored else size)
-        parts += [(memory, access) for access, n_bytes in (("read", read), ("write", write)) if n_bytes]
-        moved = self._move([(name, size, access) for name, access in parts])
+        parts += [(memory, size, access) for access, n_bytes in (("read", read), ("write", write)) if n_bytes]
+        moved = self._move(parts, aside)
         causes = {moved.cause: moved.duration_ps}
         return self._job(op, f"copy:{op.source}-{op.target}", moved.duration_ps, causes, moved, read, write)
 
@@ -167,15 +210,18 @@ class Machine:
     def _is_outside(self, name: str) -> bool:
         return isinstance(self.hardware.components.get(name), NvmeSpec | NicSpec)
 
-    def _move(self, transfers: list[tuple[str, float, str]]) -> _Moved:
-        """Send (component, bytes, access) across at once; when the slowest is through, everything has arrived."""
+    def _move(self, transfers: list[tuple[str, float, str]], aside: Collection[str] = ()) -> _Moved:
+        """Send (component, bytes, access) across at once; when the slowest is through, everything has arrived.
+
+        `aside`: those that lie beside others on the way, so that their latency is not added.
+        """
         engine = Engine()
-        hops = {name: self._hop(name, engine) for name, _, _ in transfers}
+        hops = {name: self.hop(name, engine) for name, _, _ in transfers}
         parts = [Part(hop, n_bytes, access) for name, n_bytes, access in transfers if (hop := hops[name]) is not None]
         if not parts:
             names = ", ".join(hops)
             raise WiringError(Problem(f"nothing among {names} carries traffic", code="not_linked"))
-        latency = sum(hop.latency_ps for hop in hops.values() if hop is not None)
+        latency = sum(hop.latency_ps for name, hop in hops.items() if hop is not None and name not in aside)
         fetch = Requester(engine).fetch(parts, 1, latency)
 
         def wait() -> Behaviour:
@@ -187,7 +233,8 @@ class Machine:
         moved = memory.moved if memory is not None else {}
         return _Moved(engine.now, fetch.cause, moved.get("read", 0.0), moved.get("write", 0.0))
 
-    def _hop(self, name: str, engine: Engine) -> Hop | None:
+    def hop(self, name: str, engine: Engine) -> Hop | None:
+        """What a component carries, fresh on `engine`; None where it carries nothing."""
         component = self.components[name]
         with named_failure(component, "carry"):
             return checked_hop(component, component.carry(engine))

@@ -11,11 +11,12 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from functools import cache as remembered
 from pathlib import Path
 
 from sim.component.memory import MemorySpec, SustainedSpec
-from sim.errors import Problem, SpecError
+from sim.errors import InputError, Problem, SpecError
 from sim.hwspec import ComponentSpec, HardwareSpec
 from sim.system.profiles import default_cache_folder
 
@@ -52,22 +53,51 @@ def with_rates(hardware: HardwareSpec, name: str, spec: ComponentSpec, cache: st
     return spec.model_copy(update={"sustained": SustainedSpec(**moved)})
 
 
+Table = dict[str, Shares]
+
+
+def ceilings(spec: MemorySpec, cache: str | Path | None) -> Table:
+    """Bytes per second by kind of access of the channels as described, and of each plausible alternative.
+
+    Remembered on disk: it takes twenty seconds.
+
+    Raises:
+        InputError: the memory is no LPDDR5, or says nothing of its channels.
+    """
+    if spec.dram is None or not spec.technology.startswith("LPDDR5"):
+        message = f"the channels of {spec.technology[:40]} are not described: their ceilings cannot be derived"
+        raise InputError(Problem(message, code="bad_argument", path="memory"))
+
+    def derive() -> Table:
+        from sim.component.lpddr5x.tables import alternatives  # noqa: PLC0415 - loads numpy
+
+        return alternatives(spec)
+
+    return _remembered("ceilings", spec, cache, derive)
+
+
 def _shares(spec: MemorySpec, cache: str | Path | None) -> Shares:
     """Shares of the peak that the model gives: read, random, and write such that a copy comes out."""
+    return _remembered("rates", spec, cache, lambda: {"shares": _derive(spec)})["shares"]
+
+
+def _remembered(what: str, spec: MemorySpec, cache: str | Path | None, derive: Callable[[], Table]) -> Table:
+    """What `derive` gives for these channels, from memory or disk if it was derived before."""
     text = spec.model_dump_json(include={"channels", "channel_width", "data_rate", "capacity", "dram"})
-    key = hashlib.sha256(f"{_code_digest()}/{text}".encode()).hexdigest()[:24]
+    digest = hashlib.sha256(f"{_code_digest()}/{text}".encode()).hexdigest()[:24]
+    key = f"{what}-{digest}"
     known = _KNOWN.get(key)
     if known is None:
-        file = None if cache == "off" else Path(cache or default_cache_folder()) / f"rates-{key}.json"
+        file = None if cache == "off" else Path(cache or default_cache_folder()) / f"{key}.json"
         known = _read(file)
         if known is None:
-            known = _derive(spec)
+            known = derive()
             _write(file, known)
         _KNOWN[key] = known
     return known
 
 
-_KNOWN: dict[str, Shares] = {}
+_KNOWN: dict[str, Table] = {}
 
 
 def _derive(spec: MemorySpec) -> Shares:
@@ -78,16 +108,17 @@ def _derive(spec: MemorySpec) -> Shares:
     return {"read": rates["read"], "random": rates["random"], "write": min(1.0, write)}
 
 
-def _read(file: Path | None) -> Shares | None:
+def _read(file: Path | None) -> Table | None:
     """What an earlier process derived; None if there is nothing that can be used."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8")) if file else None
-        return {kind: float(found[kind]) for kind in ("read", "random", "write")} if found else None
-    except (OSError, ValueError, TypeError, KeyError):
+        found = json.loads(file.read_text(encoding="utf-8")) if file else {}
+        rows = {str(name): {kind: float(rate) for kind, rate in row.items()} for name, row in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
+    return rows if rows and all(rows.values()) else None
 
 
-def _write(file: Path | None, shares: Shares) -> None:
+def _write(file: Path | None, table: Table) -> None:
     """For the next process; a folder that cannot be written is left alone."""
     if file is None:
         return
@@ -95,7 +126,7 @@ def _write(file: Path | None, shares: Shares) -> None:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, part = tempfile.mkstemp(dir=file.parent, prefix=".rates-")
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(shares, stream)
+            json.dump(table, stream)
         Path(part).replace(file)
     except OSError:
         return

@@ -1,14 +1,19 @@
-"""`microbench stream`: CTAs that only read, with bytes in flight as asked, and a dependent chase beside them."""
+"""`microbench stream`: CTAs that only read, with bytes in flight as asked, and who runs beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 
+import numpy as np
+
+from sim.component.profile import Device
 from sim.component.sm import GOLDEN
-from sim.component.stream import Observed, Piece, Stream, StreamRun, WarpQueue
-from sim.component.stream_pattern import PATTERNS, Footprint, mapping_of, scattered, walk
+from sim.component.stream import MakeQueue, Observed, StreamRun
+from sim.component.stream_pattern import PATTERNS, Cutter, Footprint, mapping_of, scattered, slots, walk
+from sim.component.stream_warp import Gang, Stream, Touch, WarpQueue
+from sim.component.tlb import Translations
 from sim.engine import Engine
 from sim.errors import InputError, Problem
 from sim.result.trace import CAUSES
@@ -24,12 +29,39 @@ SECTOR = 32
 """Least bytes that memory gives: a sector of a line."""
 BOUND_FROM = 0.9
 """A hop that is busier than this is what binds; below, latency does."""
-WINDOW_PS = 12_000_000
-WINDOW_PIECES = 5000
+WINDOW_PS = 6_000_000
+WINDOW_PIECES = 4000
 """A window lasts at least so long that about so many pieces arrive in it if nothing but latency holds them up."""
 CHASE_LOADS = 40
 """Loads of the chase that a window holds, about: their mean is then known to a few per cent."""
+WARPS_PER_CHASE = 64
+"""Of so many warps that stream, one chase more may run to stand for the one that was asked for: the same, sooner."""
+MOST_CHASES = 16
+FULL_WINDOW_PS = 3_000_000
+"""Long enough where the slowest hop has work all the time."""
+KNEE, KNEE_WINDOWS = 3, 2
+"""Where bytes in flight are within this factor of what covers the latency, the state takes longer to settle."""
+MIXED_WINDOWS = 4
+"""So many times longer a window is where reads and writes take turns: their mix must be the whole run's."""
+ROW_STEPS = 16
+ROUNDS = 2
+"""Rounds of a barrier kernel that a window holds, about."""
 ACCESSES = {"read": ("read",), "write": ("write",), "copy": ("read", "write")}
+TENANT_S = 0.5e-6
+"""A tenant besides the GPU moves, at a time, about what its own way carries in so long, over all channels."""
+TENANT_WINDOW_PS = 24_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A kernel with barriers that runs beside: in each of its CTAs all warps load 512 B, wait for each other, compute.
+
+    `pause_ns`: how long they compute between two loads.
+    """
+
+    ctas: int
+    warps: int
+    pause_ns: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +69,10 @@ class StreamRequest:
     """What to run: CTAs round robin over SMs, each with `inflight` bytes outstanding, shared by its warps.
 
     `footprint`: bytes that are read over and over. `has_chase`: a dependent chase over the same footprint runs beside.
-    `kind`: read, write or copy (half of the pieces each).
+    `kind`: read, write or copy (half of the pieces each). `is_batched`: a warp asks for all its pieces at once and
+    waits for all of them, as a loop does that loads and then uses; otherwise the next leaves when one arrives.
+    `neighbour`: a kernel with barriers beside. `beside`: other components that move data as fast as they can, each in
+    its own way ("nic", "cpu0=write").
     """
 
     ctas: int
@@ -47,6 +82,9 @@ class StreamRequest:
     footprint: int = FOOTPRINT
     has_chase: bool = False
     kind: str = "read"
+    is_batched: bool = False
+    neighbour: Neighbour | None = None
+    beside: tuple[str, ...] = ()
 
     @property
     def depth(self) -> int:
@@ -57,6 +95,11 @@ class StreamRequest:
     def piece(self) -> float:
         """Bytes of a piece."""
         return self.inflight / self.warps / self.depth
+
+    @property
+    def _is_watched(self) -> bool:
+        """Whether there is something to see without any stream."""
+        return self.has_chase or self.neighbour is not None
 
     def to_dict(self) -> dict[str, object]:
         """What was asked, for a result."""
@@ -71,7 +114,7 @@ class StreamRequest:
         """
         problems = [
             Problem(f"must be {least} or more, not {value}", code="bad_argument", path=name)
-            for name, value, least in (("ctas", self.ctas, 0 if self.has_chase else 1), ("warps", self.warps, 1))
+            for name, value, least in (("ctas", self.ctas, 0 if self._is_watched else 1), ("warps", self.warps, 1))
             if value < least
         ]
         if self.pattern not in PATTERNS:
@@ -83,6 +126,7 @@ class StreamRequest:
             problems.append(Problem(message, code="bad_argument", path="footprint"))
         if self.warps >= 1 and self.ctas >= 1:
             problems += self._check_sizes(machine)
+        problems += [problem for each in self.beside for problem in _check_tenant(machine, each)]
         if problems:
             raise InputError(problems)
 
@@ -106,11 +150,16 @@ class StreamRequest:
 
 @dataclass(frozen=True, slots=True)
 class StreamResult:
-    """What the microbenchmark shows: rates in bytes per second, latencies in seconds (None where nothing was run)."""
+    """What the microbenchmark shows: rates in bytes per second, latencies in seconds (None where nothing was run).
+
+    `neighbour_round_s`: between two loads of a warp of the neighbour. `beside_bytes_per_s`: of each component beside.
+    """
 
     stream_bytes_per_s: float
     chase_latency_s: float | None
     chase_loads: int
+    neighbour_round_s: float | None
+    beside_bytes_per_s: dict[str, float]
     bound: str
     utilization: dict[str, float]
     window_s: float
@@ -118,12 +167,7 @@ class StreamResult:
 
 
 def stream(
-    machine: Machine,
-    request: StreamRequest,
-    *,
-    is_full: bool = False,
-    seed: int = 0,
-    make_queue: Callable[[Engine], WarpQueue] = WarpQueue,
+    machine: Machine, request: StreamRequest, *, is_full: bool = False, seed: int = 0, make_queue: MakeQueue = WarpQueue
 ) -> StreamResult:
     """Run it. Folded: a window of the steady state stands for the whole footprint; full: every piece of it, once.
 
@@ -131,75 +175,195 @@ def stream(
         InputError: the request cannot be run on this machine.
     """
     request.check(machine)
-    run, depth_ps = _set_up(machine, request, is_full=is_full, seed=seed, make_queue=make_queue)
-    if is_full and request.ctas:
-        seen = run.observe_all()
-    else:
-        round_ps = run.round_trip_ps + depth_ps
-        flying = request.ctas * request.warps * request.depth
-        window_ps = max(
-            WINDOW_PS,
-            CHASE_LOADS * round_ps if request.has_chase else 0,
-            WINDOW_PIECES * run.round_trip_ps // flying if flying else 0,
-        )
-        seen = run.observe(3 * run.round_trip_ps + round_ps, window_ps)
-    return _result(run, seen)
-
-
-def _set_up(
-    machine: Machine, request: StreamRequest, *, is_full: bool, seed: int, make_queue: Callable[[Engine], WarpQueue]
-) -> tuple[StreamRun, int]:
-    """The run, ready to begin, and how long a round of all requesters takes at its slowest hop (ps)."""
-    engine = Engine()
-    device = machine.device(engine)
-    run = StreamRun(device, engine, machine.memory.channels, make_queue)
-    mapping = mapping_of(machine.memory)
-    piece = request.piece if request.ctas else float(PIECE)
-    footprint = Footprint(request.footprint, piece, device.l2_capacity_bytes)
-    walks = max(0.0, 1.0 - device.tlb_reach_bytes / request.footprint) if device.walk_ps else 0.0
-    n_warps = request.ctas * request.warps
-    anywhere: Iterator[Piece] = scattered(mapping, footprint, seed)
-    is_random = request.pattern == "random"
-    if is_full:
-        anywhere = islice(anywhere, footprint.n_pieces)
-    accesses = tuple("random" if is_random and each == "read" else each for each in ACCESSES[request.kind])
-    for number in range(n_warps):
-        cta, warp = divmod(number, request.warps)
-        pieces: Iterator[Piece] = (
-            anywhere if is_random else walk(mapping, footprint, request.pattern, request.ctas, request.warps, cta, warp)
-        )
-        if is_full and not is_random:
-            pieces = islice(pieces, footprint.n_pieces // n_warps + (number < footprint.n_pieces % n_warps))
-        walk_share = walks if is_random else 0.0
-        turn = number % len(accesses)  # half of a copy's warps begin with a write: reads and writes come mixed
-        run.add_stream(
-            Stream(
-                pieces,
-                accesses[turn:] + accesses[:turn],
-                request.depth,
-                number * GOLDEN,
-                run.streams,
-                device.issue_ps,
-                walk_share,
-            )
-        )
+    run = _Setting(machine, request, seed, make_queue)
+    run.add_streams(is_full=is_full)
     if request.has_chase:
-        run.add_chase(
-            scattered(mapping, Footprint(request.footprint, PIECE, device.l2_capacity_bytes), seed + 1), walks
+        run.add_chases(1 if is_full else run.n_chases)
+    if request.neighbour is not None:
+        run.add_neighbours(request.neighbour)
+    for each in request.beside:
+        run.add_tenant(each)
+    if is_full and request.ctas:
+        return _result(run, run.run.observe_all())
+    return _result(run, run.run.observe(*run.times_ps()))
+
+
+class _Setting:
+    """A run that is being made ready for a request."""
+
+    def __init__(self, machine: Machine, request: StreamRequest, seed: int, make_queue: MakeQueue) -> None:
+        engine = Engine()
+        self.machine, self.request, self.seed = machine, request, seed
+        self.device = machine.device(engine)
+        self.hops = {name: machine.hop(name, engine) for each in request.beside for name in _names(machine, each)}
+        self.mapping = mapping_of(machine.memory)
+        translations = _translations(self.device, request.footprint, is_random=request.pattern == "random")
+        self.run = StreamRun(
+            self.device, engine, machine.memory.channels, make_queue, translations, has_tenants=bool(request.beside)
         )
-    slowest = device.l2 if footprint.is_resident else device.memory_path[-1]
-    return run, round(n_warps * piece / slowest.rates[accesses[0]] * 1e12)
+        self.walk_ps = self.device.walk_ps if translations is not None else 0
+        self.n_warps = request.ctas * request.warps
+        self.n_chases = max(1, min(MOST_CHASES, self.n_warps // WARPS_PER_CHASE))
+        self.accesses = tuple(
+            "random" if request.pattern == "random" and each == "read" else each for each in ACCESSES[request.kind]
+        )
+
+    def _cutter(self, piece: float, footprint: int | None = None) -> Cutter:
+        return Cutter(self.mapping, _footprint(self.device, footprint or self.request.footprint, piece))
+
+    def add_streams(self, *, is_full: bool) -> None:
+        """The CTAs that were asked for; `is_full`: each piece of the footprint once, and then they end."""
+        request, n_warps = self.request, self.n_warps
+        cutter = self._cutter(request.piece if request.ctas else float(PIECE))
+        n_pieces = cutter.footprint.n_pieces
+        anywhere = islice(scattered(cutter, self.seed), n_pieces if is_full else None)
+        for number in range(n_warps):
+            pieces: Iterator[Touch] = anywhere
+            if request.pattern != "random":
+                pieces = walk(cutter, request.pattern, request.ctas, request.warps, *divmod(number, request.warps))
+                if is_full:
+                    pieces = islice(pieces, n_pieces // n_warps + (number < n_pieces % n_warps))
+            turn = number % len(self.accesses)  # half of a copy's warps begin with a write: reads and writes come mixed
+            accesses = self.accesses[turn:] + self.accesses[:turn]
+            gang = Gang() if request.is_batched else None
+            first = 1 + int(number * GOLDEN % 1.0 * request.depth) if gang else 0
+            counted = self.run.counted["streams"]
+            issue_ps = self.device.issue_ps
+            program = Stream(pieces, accesses, request.depth, self._start_ps(number), counted, issue_ps, gang, first)
+            self.run.add_stream(program)
+
+    def _start_ps(self, number: int) -> int:
+        """When the `number`-th requester begins: they are spread over a round, for they do not run in lock step."""
+        return round(number * GOLDEN % 1.0 * max(self.run.round_trip_ps, self.round_ps))
+
+    def add_chases(self, n: int) -> None:
+        """The dependent chase, or `n` of them that stand for it."""
+        for number in range(n):
+            self.run.add_chase(scattered(self._cutter(PIECE), self.seed + 1 + number))
+
+    def add_neighbours(self, neighbour: Neighbour) -> None:
+        """Each CTA of the kernel beside reads a part of its own of the memory, from its beginning to its end."""
+        part = self.machine.memory.capacity // 2 // neighbour.ctas // PIECE * PIECE
+        cutter = self._cutter(PIECE, part * neighbour.ctas)
+        for cta in range(neighbour.ctas):
+            warps = [_row(cutter, cta * part, neighbour.warps, warp) for warp in range(neighbour.warps)]
+            self.run.add_neighbour(warps, round(neighbour.pause_ns * 1e3), self._start_ps(cta))
+
+    def add_tenant(self, each: str) -> None:
+        """A component that moves data beside, over all of its ways to memory."""
+        name, access = _tenant(each)
+        for way in self.machine.ways_to_memory(name):
+            hops = tuple(hop for each in way if (hop := self.hops[each]) is not None)
+            rate = min(hop.rates[access] for hop in hops)
+            blocks = max(1, round(rate * TENANT_S / self.machine.memory.channels / SECTOR))
+            self.run.add_tenant(name, hops, float(blocks * self.machine.memory.channels * SECTOR), access)
+
+    @property
+    def _rate(self) -> float:
+        """Bytes per second of the slowest hop."""
+        is_held = self.request.footprint <= self.device.l2_capacity_bytes
+        slowest = self.device.l2 if is_held else self.device.memory_path[-1]
+        return slowest.rates[self.accesses[0]]
+
+    @property
+    def round_ps(self) -> int:
+        """How long what all requesters have inside at once takes at the slowest hop."""
+        request = self.request
+        n_bytes = 0.0
+        if request.ctas:
+            flying = request.depth * request.piece
+            n_bytes += self.n_warps * max(request.piece, min(flying, self.device.requester_bytes))
+        if request.neighbour is not None:
+            n_bytes += request.neighbour.ctas * request.neighbour.warps * PIECE
+        return round(n_bytes / self._rate * 1e12)
+
+    @property
+    def _stream_window_ps(self) -> int:
+        """How long to look for the rate of the streams."""
+        flying = self.n_warps * self.request.depth
+        if not flying:
+            return WINDOW_PS
+        round_trip = self.run.round_trip_ps
+        window = max(WINDOW_PS, WINDOW_PIECES * round_trip // flying)
+        covered = flying * self.request.piece / self._rate * 1e12 / round_trip
+        if covered >= KNEE:
+            window = FULL_WINDOW_PS
+        elif covered > 1 / KNEE:
+            window *= KNEE_WINDOWS
+        return window * (MIXED_WINDOWS if len(self.accesses) > 1 else 1)
+
+    def times_ps(self) -> tuple[int, int]:
+        """How long to wait until the state is steady, and how long to look."""
+        round_trip, round_ps, request = self.run.round_trip_ps, self.round_ps, self.request
+        window = self._stream_window_ps if not request.neighbour else ROUNDS * (round_trip + round_ps)
+        if request.beside:
+            window = max(window, TENANT_WINDOW_PS)
+        if request.has_chase:
+            window = max(window, CHASE_LOADS * (round_trip + round_ps) // self.n_chases)
+        return 3 * round_trip + round_ps + self.walk_ps, window
 
 
-def _result(run: StreamRun, seen: Observed) -> StreamResult:
-    seconds = seen.window_ps / 1e12
+def _row(cutter: Cutter, start: int, warps: int, warp: int) -> Iterator[Touch]:
+    """512 B of each step's row of warps, step after step."""
+    step = 0
+    while True:
+        steps = np.arange(step, step + ROW_STEPS, dtype=np.int64)
+        yield from cutter.cut(start + (steps * warps + warp) * PIECE)
+        step += ROW_STEPS
+
+
+def _tenant(each: str) -> tuple[str, str]:
+    name, _, access = each.partition("=")
+    return name, access or "read"
+
+
+def _check_tenant(machine: Machine, each: str) -> Iterator[Problem]:
+    """What is wrong with a component that is to run beside, "NAME" or "NAME=write"."""
+    name, access = _tenant(each)
+    if access not in ("read", "write"):
+        yield Problem(f"{each[:40]!r} must be NAME, NAME=read or NAME=write", code="bad_argument", path="beside")
+    able = machine.tenants()
+    if name not in able:
+        hint = f"there are: {', '.join(able)}"
+        yield Problem(f"no component {name[:40]!r} moves data to memory", "bad_argument", path="beside", hint=hint)
+
+
+def _names(machine: Machine, each: str) -> list[str]:
+    return [name for way in machine.ways_to_memory(_tenant(each)[0]) for name in way]
+
+
+def _footprint(device: Device, n_bytes: int, piece: float) -> Footprint:
+    return Footprint(n_bytes, piece, device.l2_capacity_bytes, device.tlb_page_bytes or 1, device.side_cache_bytes)
+
+
+def _translations(device: Device, footprint: int, *, is_random: bool) -> Translations | None:
+    """What the TLB holds of a footprint that is used over and over; None: all of it, or there is no TLB.
+
+    Of more than it reaches, least recently used first out, a walk from end to end finds nothing again, and random
+    accesses find what happens to be there.
+    """
+    if not device.walk_ps or footprint <= device.tlb_reach_bytes:
+        return None
+    page = device.tlb_page_bytes
+    n_held = max(1, int(device.tlb_reach_bytes // page))
+    held = Translations(n_held, device.walk_ps)
+    if is_random:
+        n_pages = -(-footprint // page)
+        held.hold(number * n_pages // n_held for number in range(n_held))
+    return held
+
+
+def _result(setting: _Setting, seen: Observed) -> StreamResult:
+    seconds, device, neighbour = seen.window_ps / 1e12, setting.device, setting.request.neighbour
     hop = max(seen.busy, key=lambda name: seen.busy[name])
-    causes = {each.name: each.cause for each in (run.device.l2, *run.device.memory_path)}
-    chase = seen.chase.latency_ps / seen.chase.pieces / 1e12 if seen.chase.pieces else None
+    causes = {each.name: each.cause for each in (device.l2, *device.memory_path)}
+    rounds = seen.neighbour.rounds
     return StreamResult(
         stream_bytes_per_s=seen.stream_bytes / seconds,
-        chase_latency_s=chase,
+        chase_latency_s=seen.chase.latency_ps / seen.chase.pieces / 1e12 if seen.chase.pieces else None,
         chase_loads=seen.chase.pieces,
+        neighbour_round_s=neighbour.ctas * seconds / rounds if neighbour is not None and rounds else None,
+        beside_bytes_per_s={name: n_bytes / seconds for name, n_bytes in seen.tenant_bytes.items()},
         bound=CAUSES[causes[hop]] if seen.busy[hop] >= BOUND_FROM else "latency",
         utilization={name: min(1.0, share) for name, share in seen.busy.items()},
         window_s=seconds,
@@ -207,16 +371,13 @@ def _result(run: StreamRun, seen: Observed) -> StreamResult:
     )
 
 
-def chase(machine: Machine, footprint: int, granule: int, *, is_new_page: bool = False) -> float:
-    """Seconds per load of a dependent chase alone: steps of `granule` bytes through `footprint`.
-
-    A step within a page finds its translation; `is_new_page`: each load is on a page that the TLB does not hold.
-    """
+def chase(machine: Machine, footprint: int, granule: int) -> float:
+    """Seconds per load of a dependent chase alone, over places `granule` bytes apart in `footprint`, at random."""
     engine = Engine()
     device = machine.device(engine)
-    run = StreamRun(device, engine, machine.memory.channels)
-    n_bytes = min(granule, LOAD)
-    pieces = scattered(mapping_of(machine.memory), Footprint(footprint, n_bytes, device.l2_capacity_bytes), 0)
-    run.add_chase(pieces, float(is_new_page))
+    translations = _translations(device, footprint, is_random=granule < device.tlb_page_bytes)
+    run = StreamRun(device, engine, machine.memory.channels, translations=translations)
+    cutter = Cutter(mapping_of(machine.memory), _footprint(device, footprint, min(granule, LOAD)))
+    run.add_chase(slots(cutter, granule, 0))
     seen = run.observe(0, CHASE_LOADS * (run.round_trip_ps + device.walk_ps)).chase
     return seen.latency_ps / seen.pieces / 1e12

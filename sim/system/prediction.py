@@ -229,11 +229,14 @@ def launch_costs(machine: Machine, runtime: RuntimeSpec, phase: str, tokens: int
     mode = runtime.launch if is_decode else runtime.prefill_launch
     is_graph = mode == "graph" and not (is_decode and tokens > runtime.graph_batch_limit)
     host = runtime.host_step_s + (runtime.host_sequence_s * tokens if is_decode else 0.0)
+    is_early = runtime.dependent_launch == "programmatic"
+    boundary = gpu.kernel_boundary_pdl if is_early else gpu.kernel_boundary
+    start = gpu.graph_launch + gpu.graph_first_node + runtime.graph_launch_s if is_graph else gpu.eager_first_node
     return LaunchCosts(
-        boundary_ps=ps_from_seconds(gpu.kernel_boundary if is_graph else gpu.kernel_boundary_eager),
-        start_ps=ps_from_seconds(
-            gpu.graph_launch + gpu.graph_first_node + runtime.graph_launch_s if is_graph else gpu.eager_first_node
-        ),
+        boundary_ps=ps_from_seconds(boundary if is_graph else gpu.kernel_boundary_eager),
+        start_ps=ps_from_seconds(start),
+        node_fs=round((gpu.graph_launch_per_node + gpu.graph_first_node_per_node) * 1e15) if is_graph else 0,
+        copy_engines=gpu.copy_engines,
         host_launch_ps=ps_from_seconds(gpu.eager_launch + runtime.host_launch_s),
         host_step_ps=ps_from_seconds(host),
         is_graph=is_graph,

@@ -262,6 +262,10 @@ class RuntimeSpec(_Frozen):
     )
     graph_launch_s: Seconds = Field(0.0, description="CPU time to launch a graph, over that of the driver")
     prefill_launch: Literal["graph", "eager"] = "eager"
+    dependent_launch: Literal["full", "programmatic"] = Field(
+        "full",
+        description="a kernel of a graph starts when the one before is over, or its prologue runs beside its end",
+    )
     qkv: Literal["fused", "separate"] = "separate"
     gate_up: Literal["fused", "separate"] = "separate"
     linear_backend: str = Field("auto", description="whose kernels run dense GEMMs, where there is a choice")

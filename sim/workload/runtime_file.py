@@ -26,6 +26,7 @@ SETTABLE: Mapping[str, type | str] = {
     "kv_padding_tokens": int,
     "launch": str,
     "prefill_launch": str,
+    "dependent_launch": str,
     "graph_batch_limit": int,
     "host_step_s": "s",
     "host_launch_s": "s",

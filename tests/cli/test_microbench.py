@@ -52,6 +52,9 @@ def test_a_changed_machine_stands_in_the_result(capsys: pytest.CaptureFixture[st
     ([*STREAM, "8192", "--warps", "0"], ["warps"]),
     (["microbench", "--warps", "0", "--ctas", "4"], ["ctas", "warps"]),
     (["microbench", "--plot", "picture.gif"], ["plot"]),
+    (["microbench", "stream", "--ctas", "0", "--inflight", "much", "--warps", "0"], ["inflight", "ctas", "warps"]),
+    ([*STREAM, "8192", "--beside", "gpu", "--beside", "nic=both"], ["beside", "beside"]),
+    (["microbench", "--beside", "nic", "--batched"], ["batched", "beside"]),
     (["validate", "ablation", "--runtime", "vllm"], ["runtime"]),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_all_at_once(
@@ -87,3 +90,39 @@ def test_a_kernel_has_no_prompts_to_say_anything_of(capsys: pytest.CaptureFixtur
     """Is `workload.content`, which only a model reads, refused for a kernel?"""
     words = ["kernel", "gemm", "--m", "64", "--n", "64", "--k", "64", "--dtype", "bf16", "--set"]
     assert refused([*words, "workload.content=text"], capsys) == ["workload.content"]
+
+
+def test_a_run_that_fails_leaves_no_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture, kept = tmp_path / "new.svg", tmp_path / "old.svg"
+    kept.write_text("mine")
+    for file in (picture, kept):
+        refused(["microbench", "--measured", str(tmp_path / "missing.yaml"), "--plot", str(file)], capsys)
+    assert not picture.exists()
+    assert kept.read_text() == "mine"
+
+
+def test_a_component_beside_the_streams_stands_in_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed([*STREAM, "8192", "--beside", "nvme=write"], capsys)
+    assert found["beside_bytes_per_s"]["nvme"] == pytest.approx(3.41e9, rel=0.05)  # type: ignore[index]
+
+
+def test_a_batch_waits_for_its_slowest_load(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*STREAM, "4096", "--pattern", "random"]
+    batched, sliding = printed([*words, "--batched"], capsys), printed(words, capsys)
+    assert batched["stream_bytes_per_s"] < sliding["stream_bytes_per_s"]  # type: ignore[operator]
+
+
+def test_ceilings_are_remembered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim.component.lpddr5x.tables.ALTERNATIVES", {})
+    monkeypatch.setattr("sim.system.memory_rates._KNOWN", {})
+    words = ["microbench", "ceilings", "--cache", str(tmp_path)]
+    first = printed(words, capsys)
+    assert first["fits"] == list(first["bytes_per_s"]) == ["as given"]  # type: ignore[call-overload]
+    monkeypatch.setattr("sim.system.memory_rates._KNOWN", {})
+    monkeypatch.setattr("sim.component.lpddr5x.tables.alternatives", lambda memory: {})
+    assert printed(words, capsys) == first
+    assert refused([*words, "--chase", "--plot", "a.svg"], capsys) == ["chase"]
+    for card in ("h100-sxm", "rtx-5090"):
+        assert refused([*words, "--hardware", card], capsys) == ["memory"]

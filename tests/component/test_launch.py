@@ -10,6 +10,7 @@ from sim.cost.program import Kernel
 from sim.engine import Engine
 from sim.result.laws import check_laws
 from sim.system.execute import LaunchCosts, StepRunner
+from sim.system.prediction import launch_costs
 from sim.workload.graph import Block, Step
 from sim.workload.op import Copy, Custom, Host, Op
 from sim.workload.quant import formats
@@ -82,9 +83,7 @@ def test_components_work_at_the_same_time_and_wait_for_what_they_read() -> None:
     assert _run(ops, costs).duration_ps == max(copy_ps, KERNEL_PS + 3_000_000) + KERNEL_PS
 
 
-@pytest.mark.parametrize(
-    ("source", "target", "slowest"), [("nvme", "memory", 6.4e9), ("nic", "memory", 4 * 32e9 * 0.9846 / 8 * 0.86)]
-)
+@pytest.mark.parametrize(("source", "target", "slowest"), [("nvme", "memory", 6.4e9), ("nic", "memory", 25e9 * 0.95)])
 def test_a_copy_is_bounded_by_the_slowest_hop_of_its_way(source: str, target: str, slowest: float) -> None:
     on = machine()
     size = 10**9
@@ -94,4 +93,37 @@ def test_a_copy_is_bounded_by_the_slowest_hop_of_its_way(source: str, target: st
     latency = sum(hop.latency_ps for hop in hops)
     assert job.duration_ps == pytest.approx(size / slowest * 1e12 + latency, rel=1e-6)
     assert sum(job.causes.values()) == job.duration_ps
-    assert slowest == pytest.approx(min(hop.rates["read"] for hop in hops))
+    ways = len(on.ways_to_memory(source))
+    rates = [hop.rates["read"] * (1 if hop.name in {source, target} else ways) for hop in hops]
+    assert slowest == pytest.approx(min(rates))
+
+
+def test_every_kernel_of_a_graph_delays_its_start() -> None:
+    costs = LaunchCosts(0, 1_000_000, 0, 0, is_graph=True, node_fs=2_000_000)
+    assert _run(_chain(5), costs, repeat=100).duration_ps == 1_000_000 + 500 * (2_000 + KERNEL_PS)
+
+
+def test_a_graph_launch_grows_with_its_kernels_as_measured() -> None:
+    """Host time of cudaGraphLaunch, 2 to 1,650 kernels: 2.64, 2.58, 2.78, 3.55 us (glprobe-plain.json)."""
+    gpu = machine().gpu
+    for nodes, measured_us in ((2, 2.64), (100, 2.576), (400, 2.784), (1650, 3.552)):
+        assert gpu.graph_launch_s(nodes) * 1e6 == pytest.approx(measured_us, rel=0.03)
+
+
+def test_kernels_that_start_early_have_the_shorter_boundary() -> None:
+    """0.42 us in place of 0.73 us between two kernels of a graph, measured with programmatic dependent launch."""
+    runtime = load_runtime("vllm").spec
+    early = runtime.model_copy(update={"dependent_launch": "programmatic"})
+    costs = [launch_costs(machine(), each, "decode", 1) for each in (runtime, early)]
+    assert [each.boundary_ps for each in costs] == [730_000, 420_000]
+
+
+@pytest.mark.parametrize(("engines", "is_together"), [(2, True), (1, False)])
+def test_one_copy_engine_copies_one_way_after_the_other(engines: int, is_together: bool) -> None:
+    both: list[Op] = [
+        Copy(id="in", size_bytes=10**6, source="cpu", target="gpu"),
+        Copy(id="out", size_bytes=10**6, source="gpu", target="cpu"),
+    ]
+    costs = LaunchCosts(0, 0, 0, 0, is_graph=True, copy_engines=engines)
+    alone = [_run([each], costs).duration_ps for each in both]
+    assert (_run(both, costs).duration_ps < sum(alone)) is is_together

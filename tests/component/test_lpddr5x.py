@@ -24,7 +24,16 @@ from sim.component.lpddr5x.mapping import AddressMap
 from sim.component.lpddr5x.order import parse_order
 from sim.component.lpddr5x.rates import parts_of, rate_of, sustained, unloaded_latency_ps
 from sim.component.lpddr5x.spec import DramSpec
-from sim.component.lpddr5x.tables import ALTERNATIVES, ablation, as_text, beside_given, changed
+from sim.component.lpddr5x.tables import (
+    ALTERNATIVES,
+    MEASURED,
+    ablation,
+    alternatives,
+    as_text,
+    beside_given,
+    changed,
+    verdict,
+)
 from sim.component.lpddr5x.traffic import KINDS, Traffic, pieces_of
 from sim.component.memory import MemorySpec
 from sim.errors import SpecError
@@ -339,3 +348,26 @@ def test_reading_a_spec_does_not_load_numpy(root) -> None:
         [sys.executable, "-c", code], cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, check=False
     )
     assert done.returncode == 0
+
+
+def test_one_set_of_assumptions_holds_read_random_and_copy_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And of two other worlds the measurements rule out one: fully hidden refresh reads at 269 GB/s."""
+    chosen = ("32 Gbit dies, 48 reads queued", "1 rank, per-bank refresh")
+    monkeypatch.setattr("sim.component.lpddr5x.tables.ALTERNATIVES", {name: ALTERNATIVES[name] for name in chosen})
+    table = alternatives(MEMORY)
+    assert [MEASURED.hold(row) for row in table.values()] == [True, True, False]
+    assert verdict(table) == (
+        "The measurements cannot tell apart: as given; 32 Gbit dies, 48 reads queued. They rule out, unless something "
+        "else than the DRAM binds: 1 rank, per-bank refresh."
+    )
+    assert [line.endswith("fits") for line in as_text(table, MEASURED).splitlines()] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("row", [
+    {"read": 226e9, "random": 226e9, "copy": 220e9}, {"read": 242e9, "random": 242e9, "copy": 220e9},
+    {"read": 230e9, "random": 217e9, "copy": 220e9}, {"read": 230e9, "random": 230e9, "copy": 210e9},
+    {"read": 230e9, "random": 230e9, "copy": 239e9},
+])  # fmt: skip
+def test_each_bound_counts(row: dict[str, float]) -> None:
+    assert MEASURED.hold({"read": 230e9, "random": 219e9, "copy": 220e9})
+    assert not MEASURED.hold(row)

@@ -11,6 +11,8 @@ import pytest
 
 from sim.component.profile import Profile
 from sim.cost.program import Grid, Kernel, Operand, Work
+from sim.system.microbench import StreamRequest
+from sim.system.microbench import stream as run_stream
 from sim.system.prediction import launch_costs
 from sim.workload.runtime_file import load_runtime
 from tests.device import machine, simulate, stream
@@ -67,6 +69,7 @@ IGNORED = {
     "gpu.l1_bytes_per_clock": "L1 is not simulated",
     "gpu.sparsity_factor": "no rate includes sparsity",
     "l2.line": "L2 counts panel segments, not lines",
+    "l2.requester_queue": "a kernel's tile streams have one fetch each under service",
     "tlb.page": "translation costs one walk per CTA slot",
     "tlb.reach": "translation costs one walk per CTA slot, whatever the footprint",
     "memory.capacity": "checked by the memory check, not by the device level",
@@ -75,13 +78,23 @@ IGNORED = {
     "memory.channel_width": "tied to the address mapping of the channel model, so it is not set alone",
 }
 """Fields of what the device level is made of that no kernel's time depends on today, and why."""
+BESIDE = StreamRequest(96, 8192, has_chase=True)
+FAR = StreamRequest(48, 2048, "flat", footprint=4 << 30)
+STREAMED = [
+    ("l2.requester_queue", "4 KiB", BESIDE),
+    ("tlb.page", "64 KiB", FAR),
+    ("tlb.reach", "8 GiB", FAR),
+    ("tlb.walk", "20 us", FAR),
+]
+"""Fields that streams read besides what kernels read."""
 LAUNCHING = {
     "kernel_boundary",
     "kernel_boundary_eager",
     "kernel_boundary_pdl",
-    "kernel_gap",
     "graph_launch",
+    "graph_launch_per_node",
     "graph_first_node",
+    "graph_first_node_per_node",
     "eager_launch",
     "eager_first_node",
     "copy_engines",
@@ -127,3 +140,9 @@ def test_a_launch_field_changes_what_launching_costs(path: str) -> None:
     runtime = load_runtime("vllm").spec
     costs = [launch_costs(machine(*change), runtime, "decode", 1) for change in ((), (f"{path}=50 us",))]
     assert costs[0] != costs[1]
+
+
+@pytest.mark.parametrize(("path", "value", "request_"), STREAMED, ids=[path for path, _, _ in STREAMED])
+def test_every_field_of_a_stream_changes_it(path: str, value: str, request_: StreamRequest) -> None:
+    plain, changed = (run_stream(on, request_) for on in (machine(), machine(f"{path}={value}")))
+    assert plain.stream_bytes_per_s != changed.stream_bytes_per_s

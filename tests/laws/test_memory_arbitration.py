@@ -1,7 +1,7 @@
 """Do streams, a chase beside them and two tenants share the memory as round robin by requester says, and do channels?
 
 Expected values are closed forms: Little's law for what is in flight, the round of a fair arbiter for a load beside N
-requesters (N pieces of 512 B at the sustained rate), the smaller of memory and link for bandwidth.
+requesters (what the memory takes in of each, at the sustained rate), the smaller of memory and link for bandwidth.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import pytest
 import sim
 from sim.api import load_hardware
 from sim.component.sm import GOLDEN
-from sim.component.stream import Counted, Stream, StreamRun, WarpQueue
-from sim.component.stream_pattern import Footprint, mapping_of, walk
+from sim.component.stream import MakeQueue, StreamRun
+from sim.component.stream_pattern import Cutter, Footprint, mapping_of, walk
+from sim.component.stream_warp import Counted, Stream, WarpQueue
 from sim.component.transfer import Part, Requester
 from sim.engine import Engine, Event, FairServer
 from sim.errors import InputError
 from sim.study.ablation import one_queue
+from sim.system.cpu_chase import cpu_chase
 from sim.system.machine import Machine
 from sim.system.microbench import StreamRequest, StreamResult, chase, stream
 
@@ -35,7 +37,7 @@ SUSTAINED = SPARK.memory.bandwidth * SPARK.memory.sustained.read
 LINK = SPARK.hardware.components["c2c"].bandwidth  # type: ignore[attr-defined]
 
 
-def beside(depth: int, ctas: int = 48, make_queue: Callable[[Engine], WarpQueue] = WarpQueue) -> float:
+def beside(depth: int, ctas: int = 48, make_queue: MakeQueue = WarpQueue) -> float:
     """Latency of the chase beside CTAs of four warps with `depth` pieces each."""
     request = StreamRequest(ctas, depth * 4 * 512, has_chase=True)
     found = stream(SPARK, request, make_queue=make_queue).chase_latency_s
@@ -58,9 +60,9 @@ def test_one_queue_for_all_breaks_that_law() -> None:
 
 @pytest.mark.parametrize("ctas", [48, 96, 192])
 def test_a_load_waits_for_a_round_of_all_requesters(ctas: int) -> None:
-    """Unloaded latency, and a piece of each of the warps (and its own) at the sustained rate."""
+    """Unloaded latency, and what the memory holds of each of the warps (and its own piece) at the sustained rate."""
     unloaded = chase(SPARK, 256 << 20, 64)
-    expected = unloaded + (4 * ctas + 1) * 512 / SUSTAINED
+    expected = unloaded + (4 * ctas * SPARK.l2.requester_queue + 512) / SUSTAINED
     assert beside(8, ctas) == pytest.approx(expected, rel=0.15)
 
 
@@ -78,13 +80,15 @@ def tenants(groups: Sequence[int]) -> list[float]:
     """Bytes per second of each group of so many CTAs (four warps with four pieces of 512 B) that run side by side."""
     engine = Engine()
     run = StreamRun(SPARK.device(engine), engine, SPARK.memory.channels)
-    mapping, footprint = mapping_of(SPARK.memory), Footprint(256 << 20, 512.0, 24 << 20)
+    cutter = Cutter(mapping_of(SPARK.memory), Footprint(256 << 20, 512.0, 24 << 20))
     counts = [Counted() for _ in groups]
     number = 0
     for group, count in zip(groups, counts, strict=True):
         for _ in range(4 * group):
-            pieces = walk(mapping, footprint, "tile", sum(groups), 4, *divmod(number, 4))
-            run.add_stream(Stream(pieces, ("read",), 4, number * GOLDEN, count, run.device.issue_ps))
+            pieces = walk(cutter, "tile", sum(groups), 4, *divmod(number, 4))
+            run.add_stream(
+                Stream(pieces, ("read",), 4, round(number * GOLDEN % 1 * run.round_trip_ps), count, run.device.issue_ps)
+            )
             number += 1
     engine.run(engine.timeout(20_000_000))
     before = [count.n_bytes for count in counts]
@@ -209,6 +213,56 @@ def test_each_tenant_alone_gets_what_its_own_way_allows() -> None:
     assert alone["g"] == pytest.approx(SUSTAINED, rel=0.01)
     assert alone["c"] == pytest.approx(SPARK.components["cpu0"].spec.bandwidth, rel=0.01)
     assert alone["s"] == pytest.approx(SPARK.components["nvme"].spec.read_bandwidth, rel=0.03)
+
+
+def beside_streams(*names: str, ctas: int = 96, **changes: object) -> StreamResult:
+    return stream(machine(**changes), StreamRequest(ctas, 8 * KIB, beside=names))
+
+
+def alone(name: str) -> float:
+    """What a component's own links and limits let it read."""
+    spec = SPARK.hardware.components[name]
+    return {
+        "cpu0": lambda: spec.bandwidth, "cpu1": lambda: spec.bandwidth, "nvme": lambda: spec.read_bandwidth,
+        "nic": lambda: spec.bandwidth * spec.sustained,
+    }[name]()  # type: ignore[attr-defined]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["cpu0", "nic", "nvme"])
+def test_a_component_gets_what_it_wants_beside_streams_of_many_warps(name: str) -> None:
+    """One requester beside 384 warps: by tenant it gets up to half, and none of these wants that much."""
+    found = beside_streams(name)
+    assert found.beside_bytes_per_s[name] == pytest.approx(alone(name), rel=0.03)
+    assert found.stream_bytes_per_s == pytest.approx(SUSTAINED - alone(name), rel=0.03)
+
+
+def test_three_tenants_that_want_more_share_equally_and_never_exceed_the_ceiling() -> None:
+    found = beside_streams("cpu0", "cpu1")
+    total = found.stream_bytes_per_s + sum(found.beside_bytes_per_s.values())
+    assert total <= SUSTAINED * 1.001
+    assert total == pytest.approx(SUSTAINED, rel=0.02)
+    for rate in (found.stream_bytes_per_s, *found.beside_bytes_per_s.values()):
+        assert rate == pytest.approx(SUSTAINED / 3, rel=0.03)
+    assert found.utilization["memory"] == pytest.approx(1.0, abs=0.02)
+
+
+def test_tenants_without_streams_get_all_that_their_ways_carry() -> None:
+    found = beside_streams("cpu0", "nic", ctas=1)
+    assert found.beside_bytes_per_s["cpu0"] == pytest.approx(alone("cpu0"), rel=0.02)
+    assert found.beside_bytes_per_s["nic"] == pytest.approx(alone("nic"), rel=0.02)
+
+
+def test_half_of_the_links_of_the_adapter_carry_half() -> None:
+    """The NIC sits behind two PCI Express links: with the lanes of one nearly gone the other still carries its part."""
+    slow = beside_streams("nic", ctas=1, pcie1__lanes=1).beside_bytes_per_s["nic"]
+    lane = 32e9 * 0.9846 / 8 * 0.86
+    assert slow == pytest.approx(5 * lane, rel=0.03)
+
+
+@pytest.mark.parametrize(("footprint", "expected"), [(4 << 20, 14e-9), (20_000_000, 40e-9), (1 << 30, 113e-9)])
+def test_a_core_loads_from_the_first_cache_that_holds_it(footprint: int, expected: float) -> None:
+    """L3 of 8 MB, behind it the memory-side cache of 16 MB (latencies of the hardware file), then memory."""
+    assert cpu_chase(SPARK, "cpu0", footprint) == pytest.approx(expected, rel=0.01)
 
 
 def test_a_server_knows_what_is_left() -> None:

@@ -1,7 +1,7 @@
 """Is each mechanism really switched off, does it come back, and does every one of them change some prediction?
 
-What a mechanism must do is known beforehand: a single queue slows a load beside deep streams many times more than the
-measured 2.1; memory on the GPU's die shortens an unloaded load by the link's latency; refresh holds reads back.
+What a mechanism must do is known beforehand: a single queue slows a load beside deep streams almost twice as much as
+was measured; memory on the GPU's die shortens an unloaded load by the link's latency; refresh holds reads back.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ def test_something_is_switched_off_and_comes_back(mechanism: Mechanism) -> None:
 
 
 def test_without_fairness_a_load_beside_deep_streams_waits_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ablation, "STREAMS", ("loaded-tile-w4-d8-c1", "gpu_lat_dram_128"))
+    monkeypatch.setattr(ablation, "STREAMS", ("loaded-192", "gpu_lat_dram_128"))
     found = ablate(sim.run, SPARK, mechanisms=[BY_NAME["fairness"], BY_NAME["C2C"]], records=[])
-    assert found.changes("fairness")["microbench, loaded latency"] > 2.0
+    # 8 KiB of each of 192 CTAs at the sustained rate, 6.7 us, where 3.8 us were measured; fair, half of it
+    assert found.changes("fairness")["microbench, loaded latency"] > 0.4
     assert "microbench, latency ladder" not in found.changes("fairness")
     link = SPARK.components["c2c"].latency  # type: ignore[attr-defined]
     was, now = found.base["microbench, latency ladder"], found.without["C2C"]["microbench, latency ladder"]

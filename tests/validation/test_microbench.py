@@ -73,8 +73,12 @@ def test_a_broken_point_is_told() -> None:
 
 
 def test_the_picture_is_the_same_twice(tmp_path: Path) -> None:
-    points = [Point(STREAMS, "tile", 2048, 192, 180.7, 167.8, is_counted=True),
-              Point("loaded latency", "flat", 4096, 192, 2.0, 1.9, is_counted=False)]  # fmt: skip
+    points = [
+        Point("stream", STREAMS, "", "tile", 2.0, 180.7, 167.8, is_counted=True),
+        Point("loaded", "loaded latency", "", "tile", 48, 1145.5, 990.0, is_counted=False),
+        Point("graph", "launch", "host", "", 400, 2.78, 2.82, is_counted=False),
+        Point("chase", LADDER, "dram_64", "", 0.0, 416.1, 421.5, is_counted=True, is_compared=False),
+    ]
     files = [tmp_path / "a.svg", tmp_path / "b.svg"]
     for file in files:
         draw(points, file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sim.component.lpddr5x.rates import ABLATIONS, Memory, Parts, parts_of, rate_of
 from sim.component.lpddr5x.spec import DramSpec
@@ -40,6 +40,34 @@ ALTERNATIVES: dict[str, dict[str, object]] = {
     "no hash": {"mapping.is_hashed": False},
 }
 """Other worlds that the public facts allow, as changes to a `DramSpec`."""
+
+
+class Bounds(NamedTuple):
+    """What was measured, as bounds on what a world may give: bytes per second, and random reads as a share of read."""
+
+    least_read: float
+    most_read: float
+    least_copy: float
+    most_copy: float
+    least_random_share: float
+
+    def hold(self, row: Mapping[str, float]) -> bool:
+        """Whether a row of a table lies within all of them at once."""
+        is_read = self.least_read <= row["read"] <= self.most_read
+        is_copy = self.least_copy <= row["copy"] <= self.most_copy
+        return is_read and is_copy and row["random"] >= self.least_random_share * row["read"]
+
+
+MEASURED = Bounds(227e9, 241e9, 211e9, 238e9, 0.95)
+"""GB10: reads of 231-237 GB/s from four sources, random 512 B at 0.97 of it, copies of 218-232, each with some room."""
+
+
+def verdict(table: Table, bounds: Bounds = MEASURED) -> str:
+    """Which worlds the measurements cannot tell apart, and which they rule out, in two sentences."""
+    fitting = [name for name, row in table.items() if bounds.hold(row)]
+    others = [name for name in table if name not in fitting]
+    same = f"The measurements cannot tell apart: {'; '.join(fitting)}." if fitting else "No world fits."
+    return f"{same} They rule out, unless something else than the DRAM binds: {'; '.join(others) or 'none'}."
 
 
 class _Shares(Protocol):
@@ -95,11 +123,16 @@ def beside_given(memory: _Given) -> Table:
     return {"given": {kind: peak * share for kind, share in given.items()}, "derived": _row(parts_of(memory), None)}
 
 
-def as_text(table: Table) -> str:
-    """A table in GB/s, one row a line."""
+def as_text(table: Table, bounds: Bounds | None = None) -> str:
+    """A table in GB/s, one row a line; with a mark behind what lies within `bounds`."""
     width = max(map(len, table))
     head = f"{'GB/s':{width}}" + "".join(f"{kind:>8}" for kind in KINDS)
-    rows = [f"{name:{width}}" + "".join(f"{_giga(row, kind):8.1f}" for kind in KINDS) for name, row in table.items()]
+    rows = [
+        f"{name:{width}}"
+        + "".join(f"{_giga(row, kind):8.1f}" for kind in KINDS)
+        + ("   fits" if bounds is not None and bounds.hold(row) else "")
+        for name, row in table.items()
+    ]
     return "\n".join([head, *rows])
 
 
