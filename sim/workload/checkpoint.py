@@ -14,9 +14,9 @@ from sim.yamlfile import load_json
 
 CLAIMS = {
     "fp8": frozenset({"fp8"}),
-    "nvfp4": frozenset({"nvfp4"}),
+    "nvfp4": frozenset({"nvfp4", "nvfp4a16"}),
     "mxfp4": frozenset({"mxfp4"}),
-    "fp4": frozenset({"nvfp4", "mxfp4"}),
+    "fp4": frozenset({"nvfp4", "nvfp4a16", "mxfp4"}),
     "awq": frozenset({"int4"}),
     "gptq": frozenset({"int4"}),
     "int4": frozenset({"int4"}),
@@ -26,11 +26,11 @@ CLAIMS = {
 METHODS = {"mxfp4": "mxfp4", "fp8": "fp8", "fbgemm_fp8": "fp8", "awq": "int4", "gptq": "int4"}
 """`quant_method` of a configuration -> recipe."""
 
-ALGORITHMS = {"FP8": "fp8", "NVFP4": "nvfp4", "W4A16_AWQ": "int4"}
+ALGORITHMS = {"FP8": "fp8", "NVFP4": "nvfp4", "W4A16_NVFP4": "nvfp4a16", "W4A16_AWQ": "int4"}
 """`quant_algo` of NVIDIA's quantiser -> recipe."""
 
 MIXED = "MIXED_PRECISION"
-STORED = {"FP8": "fp8", "NVFP4": "nvfp4", "W4A16_NVFP4": "nvfp4", "W4A16_AWQ": "int4"}
+STORED = {"FP8": "fp8", "NVFP4": "nvfp4", "W4A16_NVFP4": "nvfp4a16", "W4A16_AWQ": "int4"}
 """`quant_algo` of single modules in a mixed checkpoint -> storage format."""
 
 _GROUPED = ("compressed-tensors", "modelopt", "modelopt_fp4", "")
@@ -110,10 +110,19 @@ def _grouped(given: dict[str, Any]) -> str | None:
     algorithm = given.get("quant_algo")
     if isinstance(algorithm, str):
         return ALGORITHMS.get(algorithm)
+    groups = given.get("config_groups")
+    found = {_GROUP_RECIPES.get(kind) for kind in _weights(groups)}
     if "nvfp4" in str(given.get("format", "")).lower():
-        return "nvfp4"
-    found = {_GROUP_RECIPES.get(kind) for kind in _weights(given.get("config_groups"))}
+        found = {"nvfp4"}
+    if found == {"nvfp4"} and _is_weight_only(groups):
+        found = {"nvfp4a16"}
     return found.pop() if len(found) == 1 else None
+
+
+def _is_weight_only(groups: Any) -> bool:
+    """Whether groups say of their activations that they are not quantised (the key stands there, and is null)."""
+    listed = list(groups.values()) if isinstance(groups, dict) else []
+    return bool(listed) and all(isinstance(g, dict) and g.get("input_activations", g) is None for g in listed)
 
 
 def _weights(groups: Any) -> Iterator[tuple[str, Any]]:

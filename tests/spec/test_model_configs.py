@@ -197,6 +197,14 @@ def test_what_does_not_fit_together_is_refused(changes: dict[str, Any], message:
             {"quant_method": "compressed-tensors", "config_groups": {"g": {"weights": {"num_bits": 4, "type": "int"}}}},
             "int4",
         ),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "format": "nvfp4-pack-quantized",
+                "config_groups": {"g": {"weights": {"num_bits": 4, "type": "float"}, "input_activations": None}},
+            },
+            "nvfp4a16",
+        ),
     ],
 )
 def test_quantisation_is_what_the_checkpoint_says(config: dict[str, Any], recipe: str, tmp_path: Path) -> None:

@@ -387,7 +387,7 @@ def test_a_mixed_checkpoint_stores_every_module_as_it_lists_it(tmp_path: Path) -
     said = {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": modules}
     path = config(tmp_path, "LlamaForCausalLM", tie_word_embeddings=False, quantization_config=said)
     read = {op.site: op.dtype for op in decode_ops(path, "vllm") if isinstance(op, Gemm)}
-    assert read == {"qkv": "bf16", "o": "fp8", "gate_up": "bf16", "down": "nvfp4", "head": "nvfp4"}
+    assert read == {"qkv": "bf16", "o": "fp8", "gate_up": "bf16", "down": "nvfp4a16", "head": "nvfp4a16"}
     model = load_model(path)
     bits = {"ffn_down": 4.5, "head": 4.5, "attn_o": 8.0}
     stored = sum(t.elements * bits.get(t.tensor_class, 16.0) / 8 for t in model.tensor_inventory())
