@@ -308,7 +308,7 @@ def measure(gpu, say=lambda text: None):
                       "conditions": f"{gpu.name}, {gpu.software}"})  # fmt: skip
 
     for name, (footprint, granule, is_resident) in LADDER.items():
-        probe = {"kind": "chase", "footprint": footprint, "granule": granule, "is_new_page": granule == PAGE}
+        probe = {"kind": "chase", "footprint": footprint, "granule": granule}
         seconds = chase_seconds(gpu, footprint, granule, is_resident)
         note(f"latency-{name}", "latency ladder", seconds * 1e9, "ns", probe)
     for pattern, warps, depths, per_sm in (
