@@ -85,7 +85,7 @@ def tenants(groups: Sequence[int]) -> list[float]:
     number = 0
     for group, count in zip(groups, counts, strict=True):
         for _ in range(4 * group):
-            pieces = walk(cutter, "tile", sum(groups), 4, *divmod(number, 4))
+            pieces = walk(cutter, "tile", 4 * sum(groups), number)
             run.add_stream(
                 Stream(pieces, ("read",), 4, round(number * GOLDEN % 1 * run.round_trip_ps), count, run.device.issue_ps)
             )
