@@ -81,9 +81,10 @@ IGNORED = {
 """Fields of what the device level is made of that no kernel's time depends on today, and why."""
 BESIDE = StreamRequest(96, 8192, has_chase=True)
 FAR = StreamRequest(48, 2048, "flat", footprint=4 << 30)
-HELD = StreamRequest(192, 8192, "random", footprint=8 << 20)
+HELD = StreamRequest(4, 2048, "random", footprint=8 << 20)
 STREAMED = [
     ("l2.banks", "4", HELD),
+    ("l2.line", "1 KiB", HELD),
     ("l2.requester_queue", "4 KiB", BESIDE),
     ("tlb.page", "64 KiB", FAR),
     ("tlb.reach", "8 GiB", FAR),

@@ -127,8 +127,8 @@ def test_never_more_than_the_sustained_rate(pattern: str) -> None:
 
 
 def test_what_fits_into_l2_does_not_touch_memory() -> None:
-    found = stream(SPARK, StreamRequest(96, 16 * KIB, footprint=16 << 20))
-    assert found.stream_bytes_per_s > 3 * SUSTAINED
+    found = stream(SPARK, StreamRequest(8, 16 * KIB, footprint=16 << 20))
+    assert found.stream_bytes_per_s > 1.5 * SUSTAINED
     assert found.utilization["memory"] == 0.0
 
 
