@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 
 PIECE = 512  # bytes that a warp asks for at once: 32 lanes of 16 B
-TILE = 16384  # bytes that a CTA reads in a row in the pattern "tile"
 PAGE = 2 << 20
 STREAM_BYTES = 256 << 20
 LADDER = {  # name: bytes that are visited, bytes from place to place, whether L2 has them
@@ -30,7 +29,6 @@ LADDER = {  # name: bytes that are visited, bytes from place to place, whether L
 }
 SOURCE = r"""
 #define PIECE 512u
-#define PER_TILE 32u
 extern "C" __global__ void chase(const unsigned* next, unsigned steps, unsigned* sink) {
   unsigned at = 0;
   for (unsigned i = 0; i < steps; ++i) at = next[at];
@@ -49,27 +47,58 @@ static __device__ uint4 load(const uint4* from) {
 #define WARP unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32; unsigned sum = 0; \
   uint4 v[DEPTH];
 #define TAKE for (unsigned d = 0; d < DEPTH; ++d) sum ^= v[d].x ^ v[d].y ^ v[d].z ^ v[d].w;
+// A warp reads 64 pieces one after the other, then goes on behind all other warps: in a row ("flat"), or down a column
+// of a matrix of 2 MiB ("tile"), of which two in three have rows of 16 pieces and the third of 64.
+static __device__ unsigned segment_piece(unsigned step, unsigned warp_of_all, unsigned all_warps) {
+  return (step / 64u * all_warps + warp_of_all) * 64u + step % 64u;
+}
+static __device__ unsigned tiled(unsigned piece) {
+  unsigned matrix = piece / 4096u, segment = piece % 4096u / 64u, row = piece % 64u;
+  return matrix * 4096u + (matrix % 3u < 2u ? segment / 16u * 1024u + segment % 16u + row * 16u : segment + row * 64u);
+}
+#define EACH_PIECE(PLACE) \
+  for (unsigned d = 0; d < DEPTH; ++d) { \
+    unsigned piece = segment_piece(s + d, first + warp, all) % pieces; \
+    v[d] = load(data + (size_t)(PLACE) * 32 + lane); \
+  }
 extern "C" __global__ void tile(const uint4* data, unsigned steps, unsigned pieces, unsigned* sink) {
   WARP
+  unsigned first = blockIdx.x * warps, all = gridDim.x * warps;
   for (unsigned s = 0; s + DEPTH <= steps; s += DEPTH) {
     #pragma unroll
-    for (unsigned d = 0; d < DEPTH; ++d) {
-      unsigned order = (s + d) * warps + warp;
-      unsigned piece = (order / PER_TILE * gridDim.x + blockIdx.x) * PER_TILE + order % PER_TILE;
-      v[d] = load(data + (size_t)(piece % pieces) * 32 + lane);
-    }
+    EACH_PIECE(tiled(piece))
     TAKE
   }
   if (sum == 1u) *sink = sum;
 }
 extern "C" __global__ void flat(const uint4* data, unsigned steps, unsigned pieces, unsigned* sink) {
   WARP
+  unsigned first = blockIdx.x * warps, all = gridDim.x * warps;
   for (unsigned s = 0; s + DEPTH <= steps; s += DEPTH) {
     #pragma unroll
-    for (unsigned d = 0; d < DEPTH; ++d) {
-      unsigned piece = ((s + d) * gridDim.x + blockIdx.x) * warps + warp;
-      v[d] = load(data + (size_t)(piece % pieces) * 32 + lane);
+    EACH_PIECE(piece)
+    TAKE
+  }
+  if (sum == 1u) *sink = sum;
+}
+// One thread chases; the CTAs behind the first stream tiles until it is done.
+extern "C" __global__ void loaded(const uint4* data, unsigned pieces, const unsigned* next, unsigned steps,
+                                  volatile unsigned* done, unsigned* sink) {
+  if (blockIdx.x == 0) {
+    if (threadIdx.x == 0) {
+      unsigned at = 0;
+      for (unsigned i = 0; i < steps; ++i) at = __ldcg(next + at);
+      *sink = at;
+      __threadfence();
+      *done = 1u;
     }
+    return;
+  }
+  WARP
+  unsigned first = (blockIdx.x - 1) * warps, all = (gridDim.x - 1) * warps;
+  for (unsigned s = 0; !*done; s += DEPTH) {
+    #pragma unroll
+    EACH_PIECE(tiled(piece))
     TAKE
   }
   if (sum == 1u) *sink = sum;
@@ -266,6 +295,21 @@ def stream_bytes_per_s(gpu, pattern, warps, ctas, depth):
     return ctas * warps * steps * PIECE / best(gpu, lambda: gpu.launch(name, ctas, 32 * warps, arguments, depth))
 
 
+def loaded_seconds(gpu, ctas, depth):
+    """Seconds per dependent load over random pieces beside so many CTAs of four warps that stream tiles."""
+    pieces = STREAM_BYTES // PIECE
+    order = chase_order(STREAM_BYTES, PIECE, 4096) // 4
+    order = np.concatenate([[0], order[order != 0]])  # it begins at 0
+    words = np.zeros(STREAM_BYTES // 4, dtype=np.uint32)
+    words[order] = np.roll(order, -1)
+    data, chain, sink, steps = gpu.words(STREAM_BYTES // 4), gpu.array(words), gpu.words(1), len(order)
+    found = []
+    for _ in range(3):
+        arguments = (data, pieces, chain, steps, gpu.words(1), sink)
+        found.append(gpu.seconds(lambda these=arguments: gpu.launch("loaded", ctas + 1, 128, these, depth)) / steps)
+    return sorted(found)[1]
+
+
 def copy_bytes_per_s(gpu):
     """Bytes read and written per second by a copy of 1 GiB."""
     size = 1 << 30
@@ -319,9 +363,12 @@ def measure(gpu, say=lambda text: None):
             for depth in depths:
                 ctas = many * gpu.sms
                 probe = {"kind": "stream", "pattern": pattern, "warps": warps, "ctas": ctas,
-                         "inflight": PIECE * warps * depth}  # fmt: skip
+                         "inflight": PIECE * warps * depth, "batched": True}  # fmt: skip
                 rate = stream_bytes_per_s(gpu, pattern, warps, ctas, depth)
                 note(f"in-flight-{pattern}-w{warps}-d{depth}-c{many}", "bytes in flight", rate / 1e9, "GB/s", probe)
+    for ctas in (gpu.sms // 4, gpu.sms // 2, gpu.sms, 2 * gpu.sms, 4 * gpu.sms):
+        probe = {"kind": "loaded", "pattern": "tile", "warps": 4, "ctas": ctas, "inflight": PIECE * 16, "batched": True}
+        note(f"loaded-{ctas}", "loaded latency", loaded_seconds(gpu, ctas, 4) * 1e9, "ns", probe)
     probe = {"kind": "stream", "access": "copy", "pattern": "flat", "warps": 8, "ctas": 4 * gpu.sms, "inflight": 8192}
     note("copy", "ceilings", copy_bytes_per_s(gpu) / 1e9, "GB/s", probe)
     for field, seconds in launch_seconds(gpu).items():

@@ -26,6 +26,9 @@ class L2Spec(ComponentSpec):
     capacity: Bytes = Field(description="size")
     line: Bytes = Field(description="size of a line")
     ways: Count = Field(description="lines of a set")
+    banks: Count = Field(
+        default=16, description="banks that lines are spread over, each with an equal part of the rates"
+    )
     clock: Hertz = Field(description="clock of L2 and the GPU's fabric")
     hit_latency: Seconds = Field(description="dependent load that hits, seen by the SM, unloaded")
     bytes_per_clock: Number = Field(description="bytes read per L2 clock, all SMs together")

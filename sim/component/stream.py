@@ -53,7 +53,7 @@ class _Served(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """What was counted by a moment: who is counted, work by hop, and L2's hits and every channel in full."""
+    """What was counted by a moment: who is counted, work by hop, and L2's banks and every channel in full."""
 
     clock: int
     counted: dict[str, Counted]
@@ -89,6 +89,8 @@ class StreamRun:
         ]
         self._n_channels = n_channels
         self._channels_of = {GPU: self._channels(GPU)}
+        n_banks = device.l2_banks
+        self._banks = [device.l2.channel(engine, each, n_banks) for each in range(n_banks)]
         self.counted = {name: Counted() for name in ("streams", "chase", "neighbour")}
         self._live = 0
         self._make_queue = make_queue
@@ -202,7 +204,7 @@ class StreamRun:
         device, n_bytes = self.device, piece.n_bytes
         l2, path = device.l2, device.memory_path
         if piece.level == "l2":
-            return [Part(l2, n_bytes, access)], n_bytes, l2.latency_ps
+            return [Part(self._banks[bank], size, access) for bank, size in piece.blocks], n_bytes, l2.latency_ps
         link_ps = l2.latency_ps + sum(hop.latency_ps for hop in path[:-1])
         if piece.level == "side_cache":
             return across((l2, *path[:-1]), n_bytes, access), n_bytes, link_ps + device.side_cache_ps
@@ -248,7 +250,12 @@ class StreamRun:
     def _mark(self) -> _Mark:
         l2, path = self.device.l2, self.device.memory_path
         work = {hop.name: hop.load(hop.moved) for hop in (l2, *path[:-1])}
-        servers = [_Served(s.served - s.backlog(), s.served, s.served * l2.bandwidth_of(s)) for s in l2.servers()]
+        work[l2.name] += sum(bank.load(bank.moved) for bank in self._banks) / len(self._banks)
+        servers = [
+            _Served(s.served - s.backlog(), s.served, s.served * bank.bandwidth_of(s))
+            for bank in self._banks
+            for s in bank.servers()
+        ]
         at_memory = {name: [_served(hop) for hop in hops] for name, hops in self._channels_of.items()}
         channels_s = sum(each.served_s for channels in at_memory.values() for each in channels)
         servers += at_memory.pop(GPU)

@@ -15,7 +15,10 @@ Arrived = Callable[[], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """What a warp asks for at once: (channel, bytes) of its blocks, and who has them: "l2", "side_cache", "memory"."""
+    """What a warp asks for at once: (channel, bytes) of its blocks, and who has them: "l2", "side_cache", "memory".
+
+    Where L2 has them, its banks stand for the channels.
+    """
 
     blocks: tuple[tuple[int, float], ...]
     level: str = "memory"

@@ -11,7 +11,7 @@ import numpy as np
 from sim.component.profile import Device
 from sim.component.sm import GOLDEN
 from sim.component.stream import MakeQueue, Observed, StreamRun
-from sim.component.stream_pattern import PATTERNS, Cutter, Footprint, mapping_of, scattered, slots, walk
+from sim.component.stream_pattern import PATTERNS, Cutter, Footprint, banks_of, mapping_of, scattered, slots, walk
 from sim.component.stream_warp import Gang, Stream, Touch, WarpQueue
 from sim.component.tlb import Translations
 from sim.engine import Engine
@@ -196,7 +196,6 @@ class _Setting:
         self.machine, self.request, self.seed = machine, request, seed
         self.device = machine.device(engine)
         self.hops = {name: machine.hop(name, engine) for each in request.beside for name in _names(machine, each)}
-        self.mapping = mapping_of(machine.memory)
         translations = _translations(self.device, request.footprint, is_random=request.pattern == "random")
         self.run = StreamRun(
             self.device, engine, machine.memory.channels, make_queue, translations, has_tenants=bool(request.beside)
@@ -208,8 +207,8 @@ class _Setting:
             "random" if request.pattern == "random" and each == "read" else each for each in ACCESSES[request.kind]
         )
 
-    def _cutter(self, piece: float, footprint: int | None = None) -> Cutter:
-        return Cutter(self.mapping, _footprint(self.device, footprint or self.request.footprint, piece))
+    def _cutter(self, piece: float, n_bytes: int | None = None) -> Cutter:
+        return _cutter(self.machine, self.device, n_bytes or self.request.footprint, piece)
 
     def add_streams(self, *, is_full: bool) -> None:
         """The CTAs that were asked for; `is_full`: each piece of the footprint once, and then they end."""
@@ -220,7 +219,7 @@ class _Setting:
         for number in range(n_warps):
             pieces: Iterator[Touch] = anywhere
             if request.pattern != "random":
-                pieces = walk(cutter, request.pattern, request.ctas, request.warps, *divmod(number, request.warps))
+                pieces = walk(cutter, request.pattern, n_warps, number)
                 if is_full:
                     pieces = islice(pieces, n_pieces // n_warps + (number < n_pieces % n_warps))
             turn = number % len(self.accesses)  # half of a copy's warps begin with a write: reads and writes come mixed
@@ -332,8 +331,10 @@ def _names(machine: Machine, each: str) -> list[str]:
     return [name for way in machine.ways_to_memory(_tenant(each)[0]) for name in way]
 
 
-def _footprint(device: Device, n_bytes: int, piece: float) -> Footprint:
-    return Footprint(n_bytes, piece, device.l2_capacity_bytes, device.tlb_page_bytes or 1, device.side_cache_bytes)
+def _cutter(machine: Machine, device: Device, n_bytes: int, piece: float) -> Cutter:
+    footprint = Footprint(n_bytes, piece, device.l2_capacity_bytes, device.tlb_page_bytes or 1, device.side_cache_bytes)
+    is_held = footprint.level == "l2"
+    return Cutter(banks_of(device.l2_banks, device.l2_line_bytes) if is_held else mapping_of(machine.memory), footprint)
 
 
 def _translations(device: Device, footprint: int, *, is_random: bool) -> Translations | None:
@@ -377,7 +378,6 @@ def chase(machine: Machine, footprint: int, granule: int) -> float:
     device = machine.device(engine)
     translations = _translations(device, footprint, is_random=granule < device.tlb_page_bytes)
     run = StreamRun(device, engine, machine.memory.channels, translations=translations)
-    cutter = Cutter(mapping_of(machine.memory), _footprint(device, footprint, min(granule, LOAD)))
-    run.add_chase(slots(cutter, granule, 0))
+    run.add_chase(slots(_cutter(machine, device, footprint, min(granule, LOAD)), granule, 0))
     seen = run.observe(0, CHASE_LOADS * (run.round_trip_ps + device.walk_ps)).chase
     return seen.latency_ps / seen.pieces / 1e12

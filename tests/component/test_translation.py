@@ -50,8 +50,8 @@ def test_half_of_random_loads_walk_when_half_of_the_memory_is_reached() -> None:
 
 
 def test_larger_pages_reach_no_further_but_are_walked_less_often() -> None:
-    """Beyond the reach a walk waits once per page: 32 times as often with pages of 64 KiB as with 2 MiB."""
-    small = machine(tlb__reach="64 MiB", tlb__page="64 KiB")
+    """Beyond the reach a walk waits once per page: 512 times as often with pages of 4 KiB as with 2 MiB."""
+    small = machine(tlb__reach="64 MiB", tlb__page="4 KiB")
     large = machine(tlb__reach="64 MiB", tlb__page="2 MiB")
     request = StreamRequest(48, 2048, "flat", footprint=256 * MIB)
     slow, fast = stream(small, request), stream(large, request)

@@ -47,6 +47,8 @@ class FakeGpu:
         elif name in ("tile", "flat", "random_pieces"):
             n_bytes = grid * block * 16 * args[1]
             self._seconds += max(n_bytes / BYTES_PER_S, args[1] / depth * LATENCY_S)
+        elif name == "loaded":
+            self._seconds += args[3] * LATENCY_S
         elif name == "copy":
             self._seconds += 2 * args[2] * 16 / BYTES_PER_S
         else:

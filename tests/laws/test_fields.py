@@ -69,6 +69,7 @@ IGNORED = {
     "gpu.l1_bytes_per_clock": "L1 is not simulated",
     "gpu.sparsity_factor": "no rate includes sparsity",
     "l2.line": "L2 counts panel segments, not lines",
+    "l2.banks": "a kernel's tiles are spread over all banks",
     "l2.requester_queue": "a kernel's tile streams have one fetch each under service",
     "tlb.page": "translation costs one walk per CTA slot",
     "tlb.reach": "translation costs one walk per CTA slot, whatever the footprint",
@@ -80,7 +81,10 @@ IGNORED = {
 """Fields of what the device level is made of that no kernel's time depends on today, and why."""
 BESIDE = StreamRequest(96, 8192, has_chase=True)
 FAR = StreamRequest(48, 2048, "flat", footprint=4 << 30)
+HELD = StreamRequest(4, 2048, "random", footprint=8 << 20)
 STREAMED = [
+    ("l2.banks", "4", HELD),
+    ("l2.line", "1 KiB", HELD),
     ("l2.requester_queue", "4 KiB", BESIDE),
     ("tlb.page", "64 KiB", FAR),
     ("tlb.reach", "8 GiB", FAR),

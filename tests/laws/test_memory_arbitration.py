@@ -85,7 +85,7 @@ def tenants(groups: Sequence[int]) -> list[float]:
     number = 0
     for group, count in zip(groups, counts, strict=True):
         for _ in range(4 * group):
-            pieces = walk(cutter, "tile", sum(groups), 4, *divmod(number, 4))
+            pieces = walk(cutter, "tile", 4 * sum(groups), number)
             run.add_stream(
                 Stream(pieces, ("read",), 4, round(number * GOLDEN % 1 * run.round_trip_ps), count, run.device.issue_ps)
             )
@@ -127,8 +127,8 @@ def test_never_more_than_the_sustained_rate(pattern: str) -> None:
 
 
 def test_what_fits_into_l2_does_not_touch_memory() -> None:
-    found = stream(SPARK, StreamRequest(96, 16 * KIB, footprint=16 << 20))
-    assert found.stream_bytes_per_s > 3 * SUSTAINED
+    found = stream(SPARK, StreamRequest(8, 16 * KIB, footprint=16 << 20))
+    assert found.stream_bytes_per_s > 1.5 * SUSTAINED
     assert found.utilization["memory"] == 0.0
 
 
