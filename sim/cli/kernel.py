@@ -22,12 +22,12 @@ EXAMPLE = """examples:
 SIZES = {
     "gemm": ("m", "n", "k"),
     "attention": ("batch", "heads", "kv_heads", "head_dim", "query", "context", "window"),
-    "moe": ("tokens", "hidden", "intermediate", "experts", "top_k", "skew"),
+    "moe": ("tokens", "hidden", "intermediate", "experts", "top_k", "skew", "power", "gated"),
     "norm, quantize": ("rows", "width"),
     "elementwise": ("elements", "reads", "writes"),
     "copy": ("size",),
 }
-REAL = frozenset({"skew", "reads", "writes"})
+REAL = frozenset({"skew", "power", "reads", "writes"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -61,7 +61,9 @@ def deal(kernel: Kernel, sms: int, slots: int) -> list[SmClass]:
     if kernel.schedule == "persistent":
         return _deal_persistent(kernel, sms, slots)
     lengths = _deal_kinds(kernel, sms) if kernel.kinds else None
-    if lengths is None:
+    if kernel.shares:
+        classes = _members(kernel)
+    elif lengths is None:
         whole, rest = divmod(kernel.tiles, sms)
         classes = [
             (tuple(range(rest)), (kernel.n_steps,) * (whole + 1)),
@@ -74,6 +76,16 @@ def deal(kernel: Kernel, sms: int, slots: int) -> list[SmClass]:
         classes = [(tuple(members), sequence) for sequence, members in groups.items()]
     found = [SmClass(members, len(steps), steps) for members, steps in classes if members and steps]
     return sorted(found, key=lambda c: -sum(c.steps_of))
+
+
+def _members(kernel: Kernel) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """SMs and their tiles, as the kernel says who takes what."""
+    first = 0
+    classes = []
+    for count, steps in kernel.shares:
+        classes.append((tuple(range(first, first + count)), steps))
+        first += count
+    return classes
 
 
 def drift(classes: list[SmClass], phases: int) -> list[SmClass]:

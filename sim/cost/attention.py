@@ -6,15 +6,19 @@ it may see, one tile per K-step: QK^T, softmax on the CUDA cores, PV. FLOPs per 
 
 from __future__ import annotations
 
-from math import ceil
+from dataclasses import replace
+from math import ceil, log2
 
 from sim.cost.program import Grid, Kernel, Operand, Work
+from sim.cost.tile_order import Shares, in_order
 from sim.workload.op import Attention
 from sim.workload.quant import Format
 from sim.workload.runtime import KernelRule
 
 KINDS = 4
 EVEN_TILES = 64
+SPLIT_KEYS = 64
+"""Keys of a page, at which a split over the keys may begin."""
 
 
 def scores(op: Attention) -> float:
@@ -40,50 +44,46 @@ def kv_bytes(op: Attention, kv: Format) -> float:
 def prefill_kernel(
     op: Attention, name: str, rule: KernelRule, kv: Format, act: Format, sms: int, *, inputs_resident: bool
 ) -> Kernel:
-    """Query tiles x KV heads (or heads) x sequences; causal, so later tiles walk more keys."""
+    """Query tiles x KV heads (or heads) x sequences; causal, so later tiles walk more keys.
+
+    With `split_per_sm` keys are split too while tiles are fewer than CTAs; parts behind a tile's last key end at once.
+    """
     packed = _packed(op, rule)
     head_groups = op.heads // packed
     rows = min(rule.tile_m, key=lambda r: (ceil(op.query * packed / r), r))
-    queries = max(1, rows // packed)
-    n_q = ceil(op.query / queries)
-    tiles_seen = [_keys_seen(op, i * queries, min(op.query, (i + 1) * queries)) for i in range(n_q)]
-    lengths = [end - start for start, end in tiles_seen]
-    steps = [
-        _steps(start if rule.is_aligned else 0, end if rule.is_aligned else end - start, rule.tile_n)
-        for start, end in tiles_seen
-    ]
-    tiles = n_q * head_groups * op.batch
+    n_q, split, seen = _parts(op, rule, rows, packed, sms)
+    lengths = [end - start for start, end in seen]
+    steps = [_steps_of(rule, start, end) for start, end in seen]
+    tiles = n_q * split * head_groups * op.batch
     kv_step = 1.0 * rule.tile_n * op.cached * kv.bits_per_weight / 8
     query_bytes = op.query * op.heads * op.head_dim * op.batch * act.bits_per_weight / 8
-    mean_steps = sum(steps) / n_q
+    mean_steps = sum(steps) / len(steps)
     is_uniform = rule.schedule == "persistent" or len(set(steps)) == 1
+    shares: Shares = ()
+    if rule.launch_order != "longest" and not is_uniform and tiles <= EVEN_TILES * sms:
+        is_outside = rule.launch_order == "tiles_outside"
+        shares = in_order(steps, head_groups * op.batch, sms, max(1, rule.ctas_per_sm), is_outside=is_outside)
     operands = (
-        Operand("inputs", query_bytes / (tiles * mean_steps), "bm", inputs_resident),
+        Operand("inputs", split * query_bytes / (tiles * mean_steps), "bm", inputs_resident),
         Operand("kv", kv_step * sum(lengths) / (sum(steps) * rule.tile_n), "b", shared_by=head_groups // op.kv_heads),
     )
-    return Kernel(
+    stored = query_bytes / (n_q * head_groups * op.batch) * op.values / op.head_dim
+    shape = Kernel(
         name=name,
         tiles=tiles,
         n_steps=max(1, round(mean_steps)),
-        grid=Grid(n_q, batches=head_groups * op.batch),
+        grid=Grid(n_q, 1, split, batches=head_groups * op.batch),
         operands=operands,
         work=_work(op, rule, rows, kv, act),
-        stages=rule.stages,
         schedule="persistent" if rule.schedule == "persistent" else "tiles",
-        kinds=() if is_uniform else _kinds(steps, head_groups * op.batch, sms),
-        store_bytes=query_bytes / tiles * op.values / op.head_dim,
-        threads=rule.threads,
+        kinds=() if is_uniform or shares else _kinds(steps, head_groups * op.batch, sms),
+        shares=shares,
+        store_bytes=stored if split == 1 else stored * rule.part_bytes / 2,
         shared_bytes=_shared(op, rule, max(kv.bits_per_weight, act.bits_per_weight), rows),
-        registers=rule.registers,
-        ctas_per_sm=rule.ctas_per_sm,
-        prologue_cycles=rule.prologue_cycles,
-        step_cycles=rule.step_cycles,
-        epilogue_cycles=rule.epilogue_cycles,
-        first_cycles=rule.first_cycles,
         tile=(rows, rule.tile_n, op.head_dim),
-        mma=rule.unit,
-        flops=flops(op),
+        split_k=split,
     )
+    return _timed(shape, op, rule)
 
 
 def decode_kernel(
@@ -95,6 +95,8 @@ def decode_kernel(
     keys = op.context if op.window is None else min(op.context, op.window)
     all_steps = max(1, ceil(keys / rule.tile_n))
     wanted = rule.split_per_sm * slots // units if rule.split_per_sm else ceil(slots / units) if units < slots else 1
+    if rule.splits_by_length:
+        wanted = ceil(slots * max(1.0, log2(keys / SPLIT_KEYS)) / units)
     split = max(1, min(rule.split_limit, wanted, all_steps // rule.split_steps))
     steps = ceil(all_steps / split)
     kv_total = 1.0 * keys * op.cached * kv.bits_per_weight / 8
@@ -105,29 +107,70 @@ def decode_kernel(
     )
     rows = min(rule.tile_m, key=lambda r: (ceil(packed / r), r))
     out_bytes = query_bytes * op.values / op.head_dim
-    stored = out_bytes if split == 1 else packed * (op.values + 2) * 4.0
-    return Kernel(
+    stored = out_bytes if split == 1 else packed * (op.values + 2) * rule.part_bytes
+    shape = Kernel(
         name=name,
         tiles=units * split,
         n_steps=steps,
         grid=Grid(1, 1, split, batches=units),
         operands=operands,
         work=_work(op, rule, rows, kv, act),
-        stages=rule.stages,
         store_bytes=stored,
-        threads=rule.threads,
         shared_bytes=_shared(op, rule, max(kv.bits_per_weight, act.bits_per_weight), rows),
+        tile=(rows, rule.tile_n, op.head_dim),
+        split_k=split,
+    )
+    return _timed(shape, op, rule)
+
+
+def _timed(shape: Kernel, op: Attention, rule: KernelRule) -> Kernel:
+    """The kernel with what its rule says of every CTA."""
+    return replace(
+        shape,
+        stages=rule.stages,
+        threads=rule.threads,
         registers=rule.registers,
         ctas_per_sm=rule.ctas_per_sm,
         prologue_cycles=rule.prologue_cycles,
         step_cycles=rule.step_cycles,
         epilogue_cycles=rule.epilogue_cycles,
         first_cycles=rule.first_cycles,
-        tile=(rows, rule.tile_n, op.head_dim),
-        split_k=split,
         mma=rule.unit,
         flops=flops(op),
     )
+
+
+def _parts(op: Attention, rule: KernelRule, rows: int, packed: int, sms: int) -> tuple[int, int, list[tuple[int, int]]]:
+    """Tiles of queries, parts of the keys, and the keys [start, end) that each part of each tile has.
+
+    Where a prefill splits keys (FlashInfer's PrefillSplitQOKVIndptr), into as many parts as fit `split_per_sm`.
+    """
+    queries = rows / packed if rule.splits_groups else max(1, rows // packed)
+    n_q = ceil(op.query / queries)
+    tiles = [_keys_seen(op, int(i * queries), min(op.query, ceil((i + 1) * queries))) for i in range(n_q)]
+    most = rule.split_per_sm * sms // (op.heads // packed) // (op.batch * n_q)
+    if most <= 1:
+        return n_q, 1, tiles
+    seen = op.context if op.window is None else min(op.context, op.window + op.query)
+    part = max(rule.split_steps * rule.tile_n, ceil(seen / most / SPLIT_KEYS) * SPLIT_KEYS)
+    split = ceil(seen / part)
+    return n_q, split, [piece for tile in tiles for piece in _pieces(tile, part, split)]
+
+
+def _steps_of(rule: KernelRule, start: int, end: int) -> int:
+    """K-steps over the keys [start, end); those before a window count where they are walked too."""
+    steps = _steps(start if rule.is_aligned else 0, end if rule.is_aligned else end - start, rule.tile_n)
+    return steps + round(rule.skip_share * start / rule.tile_n) if rule.skip_share else steps
+
+
+def _pieces(seen: tuple[int, int], part: int, split: int) -> list[tuple[int, int]]:
+    """The keys that each of `split` parts of `part` keys has of those seen, [start, end); empty ones included."""
+    start, end = seen
+    first = start - start % part if split > 1 else start
+    if split == 1:
+        return [seen]
+    bounds = [(first + number * part, first + (number + 1) * part) for number in range(split)]
+    return [(min(max(low, start), end), min(high, end)) if high > start else (start, start) for low, high in bounds]
 
 
 def _packed(op: Attention, rule: KernelRule) -> int:

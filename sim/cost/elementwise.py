@@ -42,7 +42,7 @@ def streaming_kernel(op: Elementwise, name: str, bits: float, *, inputs_resident
 
 def _row_cycles(op: Elementwise) -> int:
     if not op.rows:
-        return 0
+        return op.row_cycles or 0
     return NORM_SYNC_CYCLES if op.row_cycles is None else op.row_cycles
 
 

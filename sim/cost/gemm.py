@@ -98,7 +98,7 @@ def grouped_kernel(
     """The kernel of one GEMM per active expert: expected experts and row tiles from the routing's popularity."""
     rows_total = op.tokens * op.top_k
     rows = tile_rows(rule, op.tokens if rule.tile_m_by == "tokens" else ceil(rows_total / op.experts))
-    routing = route(op.tokens, op.experts, op.top_k, op.skew, rows)
+    routing = route(op.tokens, op.experts, op.top_k, op.skew, rows, op.power)
     n, k = _stored(op.n, rule.pad_n), _stored(op.k, rule.pad_k)
     n_n, steps = ceil(n / rule.tile_n), ceil(k / rule.tile_k)
     per_expert = max(1, round(routing.row_tiles / routing.active))

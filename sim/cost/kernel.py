@@ -82,7 +82,7 @@ class Lowering:
         if isinstance(op, Gemm):
             return self._gemm(op, name, rule, inputs_resident=inputs_resident)
         if isinstance(op, GroupedGemm):
-            return grouped_kernel(op, name, rule, self._formats(op, rule), self.sms, inputs_resident=inputs_resident)
+            return self._grouped(op, name, rule, inputs_resident=inputs_resident)
         return self._sequence_kernel(op, name, rule, inputs_resident=inputs_resident)
 
     def _sequence_kernel(self, op: Op, name: str, rule: KernelRule, *, inputs_resident: bool) -> Kernel:
@@ -110,6 +110,17 @@ class Lowering:
             return kernels[0]
         return min(kernels, key=self._estimate)
 
+    def _grouped(self, op: GroupedGemm, name: str, rule: KernelRule, *, inputs_resident: bool) -> Kernel:
+        """The rule's kernel; of several variants the one that the estimate finds fastest."""
+        if name not in self._variants:
+            self._variants[name] = expanded(rule)
+        found = self._formats(op, rule)
+        kernels = [
+            grouped_kernel(op, name, one, found, self.sms, inputs_resident=inputs_resident)
+            for one, _ in self._variants[name]
+        ]
+        return kernels[0] if len(kernels) == 1 or self._estimate is None else min(kernels, key=self._estimate)
+
     def traffic(self, op: Op) -> Traffic:
         """Bytes by role, for what stays in L2 from op to op."""
         bits = self._bytes_per_element
@@ -122,7 +133,7 @@ class Lowering:
             return Traffic(op.m * op.k * bits[op.inputs], op.n * op.k * bits[op.dtype], op.m * width * bits[op.outputs])
         if isinstance(op, GroupedGemm):
             rows, width = op.tokens * op.top_k, op.n / 2 if op.is_gated else op.n
-            active = route(op.tokens, op.experts, op.top_k, op.skew, 128).active
+            active = route(op.tokens, op.experts, op.top_k, op.skew, 128, op.power).active
             return Traffic(
                 rows * op.k * bits[op.inputs], active * op.n * op.k * bits[op.dtype], rows * width * bits[op.outputs]
             )

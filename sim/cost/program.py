@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sim.cost.tile_order import Shares
+
 Loads = tuple[tuple[int, float], ...]
 Place = tuple[int, int, int, int]
 """Of a tile: batch, row, column, split; or of a panel, with zeros for what does not tell it."""
@@ -96,11 +98,13 @@ class Kernel:
 
     `schedule`: `tiles` (a CTA per tile, dealt breadth first) or `persistent` (`ctas` CTAs, each an equal contiguous
     share of all K-steps: stream-k). `stages`: K-steps whose fetches may be outstanding. `kinds`: (tiles, n_steps) runs
-    where tiles differ (causal attention), else empty. `loads`: persistent CTAs in groups by their work, most first:
-    (how many, work relative to the mean of all); empty where all have the same. `store_bytes`: written per tile.
-    `flush_bytes`: dirty bytes of others that this kernel pushes out of L2 to memory. `write_back_bytes`: what of its
-    own output does not stay in L2. `fill_bytes`: of the tiles that a CTA fetches per K-step, what lies beyond the
-    matrix: no bytes of it are moved, but L2 has to answer. `flops`: useful FLOPs (padding excluded).
+    where tiles differ (causal attention), else empty. `shares`: SMs in groups by the tiles that they take, where the
+    order of the grid decides that: (how many, K-steps of each tile in turn). `loads`: persistent CTAs in groups by
+    their work, most first: (how many, work relative to the mean of all); empty where all have the same. `store_bytes`:
+    written per tile. `flush_bytes`: dirty bytes of others that this kernel pushes out of L2 to memory.
+    `write_back_bytes`: what of its own output does not stay in L2. `fill_bytes`: of the tiles that a CTA fetches per
+    K-step, what lies beyond the matrix: no bytes of it are moved, but L2 has to answer. `flops`: useful FLOPs (padding
+    excluded).
     """
 
     name: str
@@ -114,6 +118,7 @@ class Kernel:
     ctas: int = 0
     ctas_per_sm: int = 0
     kinds: tuple[tuple[int, int], ...] = ()
+    shares: Shares = ()
     loads: Loads = ()
     store_bytes: float = 0.0
     flush_bytes: float = 0.0
@@ -139,6 +144,8 @@ class Kernel:
     @property
     def total_steps(self) -> int:
         """K-steps of the whole grid."""
+        if self.shares:
+            return sum(count * sum(steps) for count, steps in self.shares)
         return sum(count * steps for count, steps in self.kinds) if self.kinds else self.tiles * self.n_steps
 
     @property

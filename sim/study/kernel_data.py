@@ -32,12 +32,23 @@ SYSTEMS = {
 """Our machines, and what the package calls them."""
 RUNTIMES = {"vllm": "vllm", "sglang": "sglang", "tensorrt-llm": "trtllm"}
 """Our runtimes, and what the package calls them."""
-DTYPES = {"bfloat16": "bf16", "fp8": "fp8", "fp8_block": "fp8_block", "nvfp4": "nvfp4"}
+DTYPES = {
+    "bfloat16": "bf16",
+    "fp8": "fp8",
+    "fp8_block": "fp8_block",
+    "nvfp4": "nvfp4",
+    "int4_wo": "int4",
+    "w4a16_mxfp4": "mxfp4",
+}
 """The package's formats, and ours."""
 WITHOUT_GRAPH = frozenset({("vllm", "fp8_block")})
 """What a collector runs launch by launch, so that the host's time is what it measures; passed over."""
 GEMM_BYTES = {"bf16": 2.0, "fp8": 1.0, "fp8_block": 1.0, "nvfp4": 0.5}
 """Bytes per weight as the collectors count them (scales left out) when they choose how many copies to make."""
+
+
+DRAWN_BY = {"gemm": ("n", "k"), "attention": ("heads", "head_dim"), "moe": ("hidden", "intermediate")}
+"""The two sizes by which half of the rows are drawn for calibration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +63,13 @@ class Measured:
     version: str
     op: str
     dtype: str
-    shape: tuple[tuple[str, int], ...]
+    shape: tuple[tuple[str, float], ...]
     latency_s: float
     copies: int = 1
     table: str = "gemm"
 
     @property
-    def sizes(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, Any]:
         """The sizes by name."""
         return dict(self.shape)
 
@@ -69,9 +80,9 @@ class Measured:
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether numbers of ours may rest on it: half of all (n, k), or (heads, head size), drawn by their CRC."""
+        """Whether numbers of ours may rest on it: half of all pairs of sizes (`DRAWN_BY`), drawn by their CRC."""
         sizes = self.sizes
-        first, second = ("n", "k") if self.op == "gemm" else ("heads", "head_dim")
+        first, second = DRAWN_BY[self.op]
         return crc32(f"{sizes[first]},{sizes[second]}".encode()) % 2 == 0
 
 
@@ -166,6 +177,9 @@ def _rows(path: Path, chip: str, runtime: str, op: str) -> Iterator[Measured]:
             yield Measured(chip, runtime, version, reader.op, DTYPES[dtype], shape, latency_ms / 1e3, copies, op)
 
 
+Shape = tuple[tuple[str, float], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """A table's op, files and columns, and what a row means: format, sizes, milliseconds; copies of what it streams.
@@ -176,16 +190,16 @@ class Reader:
     op: str
     pattern: str
     columns: Sequence[str]
-    read: Callable[[Sequence[Any]], tuple[str, tuple[tuple[str, int], ...], float]]
-    copies: Callable[[str, str, dict[str, int]], int]
+    read: Callable[[Sequence[Any]], tuple[str, Shape, float]]
+    copies: Callable[[str, str, dict[str, Any]], int]
 
 
-def _gemm(values: Sequence[Any]) -> tuple[str, tuple[tuple[str, int], ...], float]:
+def _gemm(values: Sequence[Any]) -> tuple[str, Shape, float]:
     dtype, m, n, k, latency = values
     return str(dtype), (("m", int(m)), ("n", int(n)), ("k", int(k))), float(latency)
 
 
-def gemm_copies(runtime: str, dtype: str, sizes: dict[str, int]) -> int:
+def gemm_copies(runtime: str, dtype: str, sizes: dict[str, Any]) -> int:
     """Layers that a collector runs in turn: `outside_loop_count` of collector/{vllm,sglang,trtllm}/collect_gemm.py."""
     if runtime == "tensorrt-llm":
         return max(1, min(5, ceil(TRTLLM_L2_BYTES / int(sizes["n"] * sizes["k"] * GEMM_BYTES[dtype]))))
@@ -197,6 +211,7 @@ TRTLLM_L2_BYTES = 128 * 2**20
 
 
 ATTENTION_COLUMNS = (
+    "kernel_source",
     "batch_size",
     "num_heads",
     "num_key_value_heads",
@@ -210,19 +225,48 @@ ATTENTION_COLUMNS = (
 )
 
 
-def _attention(values: Sequence[Any]) -> tuple[str, tuple[tuple[str, int], ...], float]:
-    batch, heads, kv_heads, head_dim, query, step, window, dtype, kv_dtype, latency = values
+def _attention(values: Sequence[Any]) -> tuple[str, Shape, float]:
+    source, batch, heads, kv_heads, head_dim, query, step, window, dtype, kv_dtype, latency = values
     sizes = {"batch": batch, "heads": heads, "kv_heads": kv_heads, "head_dim": head_dim, "query": query}
     sizes |= {"context": query + step} | ({"window": window} if window else {})
     known = str(kv_dtype) if dtype == "bfloat16" else f"{kv_dtype} beside {dtype}"
+    if source == "triton" and head_dim == 128 and not window:
+        known = "chunked"  # Llama 4's layers; the same sizes stand there again, run by FlashInfer
     return known, tuple((name, int(size)) for name, size in sizes.items()), float(latency)
 
 
-def _one(runtime: str, dtype: str, sizes: dict[str, int]) -> int:
+MOE_COLUMNS = (
+    "moe_dtype",
+    "num_tokens",
+    "hidden_size",
+    "inter_size",
+    "topk",
+    "num_experts",
+    "moe_tp_size",
+    "moe_ep_size",
+    "distribution",
+    "latency",
+)
+UNGATED = frozenset({(2688, 1856), (1024, 2688), (4096, 2688), (2048, 5120), (8192, 5120)})
+"""(hidden, intermediate) of the models whose experts have no gate (Nemotron)."""
+
+
+def _moe(values: Sequence[Any]) -> tuple[str, Shape, float]:
+    """Experts shared out over several GPUs (`moe_ep_size`) are passed over: their rows leave out which tokens come."""
+    dtype, tokens, hidden, inter, top_k, experts, parts, ranks, distribution, latency = values
+    power = 0.0 if distribution == "balanced" else float(distribution.rpartition("_")[2])
+    sizes: dict[str, float] = {"tokens": int(tokens), "hidden": int(hidden), "intermediate": int(inter) // int(parts)}
+    sizes |= {"experts": int(experts), "top_k": int(top_k), "power": power}
+    sizes |= {"gated": 0} if (hidden, inter) in UNGATED else {}
+    return str(dtype) if ranks == 1 else "shared out", tuple(sizes.items()), float(latency)
+
+
+def _one(runtime: str, dtype: str, sizes: dict[str, Any]) -> int:
     return 1
 
 
 READERS = {
+    "moe": Reader("moe", "moe/{}/*/moe_perf.parquet", MOE_COLUMNS, _moe, _one),
     "gemm": Reader("gemm", "gemm/{}/*/gemm_perf.parquet", ("gemm_dtype", "m", "n", "k", "latency"), _gemm, gemm_copies),
     "attention-context": Reader(
         "attention", "attention/{}/*/context_attention_perf.parquet", ATTENTION_COLUMNS, _attention, _one

@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict
 
 from sim.errors import InputError
 from sim.paths import available, find
+from sim.study.collector import launched_first, start_of
 from sim.study.kernel_data import Measured
 from sim.system.kernel_prediction import KernelBench, Start
-from sim.system.kernel_shapes import launches_of, site_launches
+from sim.system.kernel_shapes import launches_of
 from sim.system.machine import Machine
 from sim.system.plugins import load_hardware
-from sim.workload.op import Gemm, Op
 from sim.workload.quant import formats
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import load_runtime
@@ -31,10 +31,6 @@ WEIGHT_BOUND_ROWS = 64
 CEILING_BYTES = 600_000_000
 LEAST_SHARE = 0.7
 WORST = 10
-ROOM = 1.05
-"""Weights that just do not fit still hit for the most part: replacement is not strictly by last use."""
-WRITTEN_PLACES = 1.5
-"""Room in L2 that written tensors take of what has just been read: they push out more than their size."""
 M_CLASSES = (
     (1, 1, "m 1"),
     (2, 16, "m 2-16"),
@@ -64,6 +60,9 @@ class Compared:
         if self.row.op == "attention":
             seen = sizes["batch"] * sizes["context"]
             return f"keys {'up to 2^12' if seen <= 2**12 else 'up to 2^16' if seen <= 2**16 else 'above'}"
+        if self.row.op == "moe":
+            rows = next(name for low, high, name in M_CLASSES if low <= sizes["tokens"] <= high)
+            return f"{rows.replace('m', 'tokens', 1)}, {'equal' if sizes['power'] == 0 else 'power law'}"
         rows = next(name for low, high, name in M_CLASSES if low <= sizes["m"] <= high)
         return f"{rows}, n*k {'below' if sizes['n'] * sizes['k'] < LARGE_WEIGHTS else 'from'} 2^24"
 
@@ -95,8 +94,8 @@ class KernelValidator:
     def compare(self, row: Measured) -> Compared:
         """The row's op as the collector runs it: bringing activations into the GEMM's format, then the GEMM."""
         ops = launches_of(row.op, self._runtime, row.dtype, row.sizes)
-        before = self._before(row, ops)
-        start = self._start(row, is_quantized=bool(before))
+        before = launched_first(row, ops, self._runtime, self._bench)
+        start = start_of(row, float(self._machine.l2.capacity), is_quantized=bool(before))
         launches = self._bench.run(before, Start(activations=start.activations)) if before else ()
         launches += self._bench.run(ops, Start(None if before else start.activations, start.streams, start.other_bytes))
         total = sum(launch.duration_ps + launch.boundary_ps for launch in launches) / 1e12
@@ -105,36 +104,6 @@ class KernelValidator:
         tile = "x".join(str(size) for size in longest.tile)
         regime = f"{longest.kernel} {tile}, {longest.waves:.1f} waves, {cause} {ps / longest.duration_ps:.0%}"
         return Compared(row, total, regime)
-
-    def _before(self, row: Measured, ops: Sequence[Op]) -> list[Op]:
-        """What the collector's layer launches first: the store into the KV cache, or bringing inputs into format."""
-        gemm = next((op for op in ops if isinstance(op, Gemm)), None)
-        if gemm is None:
-            sizes = row.sizes
-            tokens = sizes["batch"] * sizes["query"]
-            return site_launches(self._runtime, "kv_store", 2 * tokens * sizes["kv_heads"] * sizes["head_dim"], tokens)
-        site = self._bench.quantize_site(gemm)
-        return site_launches(self._runtime, site, gemm.m * gemm.k, gemm.m) if site else []
-
-    def _start(self, row: Measured, *, is_quantized: bool) -> Start:
-        """What L2 holds of weights and activations when the collector comes round again.
-
-        Whole tensors lie evenly over the sets, so that what fits all stays and what does not is all gone (LRU).
-        """
-        sizes, capacity = row.sizes, float(self._machine.l2.capacity)
-        if row.op == "attention":
-            width = 2.0 * sizes["batch"] * sizes["head_dim"]
-            seen = min(sizes["context"], sizes.get("window", sizes["context"]) + sizes["query"] - 1)
-            keys = width * sizes["kv_heads"] * seen * formats()[row.dtype].bits_per_weight / 8
-            queries = 2.0 * width * sizes["heads"] * sizes["query"]
-            return Start(float(keys + queries <= capacity), float(keys <= capacity))
-        weights = sizes["n"] * sizes["k"] * formats()[row.dtype].bits_per_weight / 8
-        inputs, written = 2.0 * sizes["m"] * sizes["k"], 2.0 * sizes["m"] * sizes["n"]
-        if is_quantized:
-            written += sizes["m"] * sizes["k"] * formats()[row.dtype].bits_per_weight / 8
-        inputs *= row.input_copies
-        streams = float(weights * row.copies + inputs + written <= ROOM * capacity)
-        return Start(float(weights + inputs + WRITTEN_PLACES * written <= capacity), streams)
 
 
 def ceilings(rows: Iterable[Measured]) -> dict[str, float]:

@@ -29,8 +29,6 @@ from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import LoadedRuntime, load_runtime
 
 SMALLEST_WRITE_BACK_BYTES = 4096
-SUM_ROWS = 8
-"""Rows of heads that a CTA of the launch after a split adds up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,7 @@ class KernelBench:
                 Elementwise(id=name, site=name, elements=width, flops_per_element=0.0)
                 for name in ("swap_queries", "swap_output")
             ]
-        if kernel.split_k > 1:
+        if kernel.split_k > 1 or (rule.sums_always and op.query == 1):
             one = Elementwise(
                 id="attn_reduce",
                 site="attn_reduce",
@@ -137,13 +135,17 @@ class KernelBench:
                 read_bytes=round(kernel.written_bytes),
                 write_bytes=2 * width,
                 flops_per_element=0.0,
-                rows=ceil(op.batch * op.heads / SUM_ROWS),
+                rows=ceil(op.batch * op.query * op.heads / rule.sum_rows),
                 row_cycles=rule.sum_cycles + rule.sum_split_cycles * kernel.split_k,
             )
             extra.append(one)
         return [
             self._launch(one, made, *self._simulate(made)) for one in extra for made in [self._kernel(one, Start())]
         ]
+
+    def store_site(self, op: Op) -> str:
+        """The site whose launches bring new keys and values into the cache that the kernel of `op` reads."""
+        return self._lowering.rule(op)[1].store_site or "kv_store"
 
     def quantize_site(self, op: Op) -> str | None:
         """The site whose launches bring the activations of `op` into the format that its kernel reads."""

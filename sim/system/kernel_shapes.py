@@ -35,7 +35,7 @@ OPS: dict[str, Sizes] = {
     ),
     "moe": Sizes(
         ("tokens", "hidden", "intermediate", "experts", "top_k"),
-        {"skew": 0.0},
+        {"skew": 0.0, "power": None, "gated": 1},
         "both grouped GEMMs and what the runtime launches before, between and after them; no router",
     ),
     "norm": Sizes(("rows", "width"), {}, "RMS norm of rows with the residual's sum, as the runtime fuses it"),
@@ -46,7 +46,8 @@ OPS: dict[str, Sizes] = {
 """Every op that is modelled."""
 LATER = ("mla", "gdn", "kda", "mamba2", "all_reduce")
 """Ops that the command knows by name and refuses."""
-FRACTIONS = frozenset({"skew", "reads", "writes"})
+FRACTIONS = frozenset({"skew", "power", "reads", "writes"})
+MAY_BE_ZERO = FRACTIONS | {"gated"}
 SHAPE_NAMES = tuple(dict.fromkeys(name for sizes in OPS.values() for name in (*sizes.needed, *sizes.optional)))
 
 
@@ -103,8 +104,10 @@ def _of_size(op: str, name: str, value: object, known: Sequence[str]) -> list[Pr
     if isinstance(value, bool) or not isinstance(value, int if name not in FRACTIONS else int | float):
         return [Problem(f"must be a whole number, not {value!r}", code="bad_argument", path=name)]
     assert isinstance(value, int | float)
-    least = 0 if name in FRACTIONS else 1
-    if not isfinite(value) or not least <= value <= (100 if name == "skew" else 2**46 if name == "size" else LARGEST):
+    least = 0 if name in MAY_BE_ZERO else 1
+    if not isfinite(value) or not least <= value <= (
+        100 if name in ("skew", "power") else 2**46 if name == "size" else LARGEST
+    ):
         return [Problem(f"must be {least} or more and sane, not {value}", code="bad_argument", path=name)]
     return []
 
@@ -165,38 +168,43 @@ def _attention(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
 
 
 def _moe(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
-    tokens, hidden, width, experts, top_k = (
-        int(s[name]) for name in ("tokens", "hidden", "intermediate", "experts", "top_k")
-    )
-    rows, act = tokens * top_k, runtime.activation_dtype
-    ops: list[Op] = [*site_launches(runtime, "moe_sort", rows, tokens)]
-    ops += site_launches(runtime, "moe_gather", rows * hidden, tokens)
-    is_fused = runtime.gate_up == "fused"
-    gates = [("moe_gate_up", 2 * width)] if is_fused else [("moe_gate", width), ("moe_up", width)]
-    middle = site_launches(runtime, "moe_activation", rows * width, tokens)
+    tokens, hidden, width = (int(s[name]) for name in ("tokens", "hidden", "intermediate"))
+    rows, act = tokens * int(s["top_k"]), runtime.activation_dtype
+    is_fused, is_gated = runtime.gate_up == "fused", s.get("gated", 1) != 0
+    gates = [("moe_gate", width), ("moe_up", width)] if is_gated else [("moe_up", width)]
+    if is_gated and is_fused:
+        gates = [("moe_gate_up", 2 * width)]
+    first = gates[0]
+    suffix = runtime.kernels[
+        _chosen(runtime, "grouped_gemm", dtype, first[0], m=tokens, n=first[1], k=hidden)
+    ].site_suffix
+
+    def around(site: str, elements: int) -> list[Op]:
+        return site_launches(runtime, f"{site}{suffix or ''}", elements, tokens)
+
+    ops: list[Op] = [*around("moe_sort", rows), *around("moe_gather", rows * hidden)]
+    middle = around("moe_activation", rows * width)
     for site, n, k, after in (*((site, n, hidden, []) for site, n in gates), ("moe_down", hidden, width, middle)):
         ops += after
         rule = runtime.kernels[_chosen(runtime, "grouped_gemm", dtype, site, m=tokens, n=n, k=k)]
         if rule.quantize_site:
             ops += site_launches(runtime, rule.quantize_site, rows * k, tokens)
-        ops.append(
-            GroupedGemm(
-                id=site,
-                site=site,
-                tokens=tokens,
-                experts=experts,
-                top_k=top_k,
-                n=n,
-                k=k,
-                dtype=dtype,
-                skew=float(s["skew"]),
-                inputs=rule.activation or act,
-                outputs=act,
-            )
+        one = GroupedGemm(
+            id=site,
+            site=site,
+            tokens=tokens,
+            experts=int(s["experts"]),
+            top_k=int(s["top_k"]),
+            n=n,
+            k=k,
+            dtype=dtype,
+            skew=float(s.get("skew", 0.0)),
+            power=s.get("power"),
+            inputs=rule.activation or act,
+            outputs=act,
         )
-    ops += site_launches(runtime, "moe_weight", rows * hidden, tokens)
-    ops += site_launches(runtime, "moe_sum", rows * hidden, tokens)
-    return ops
+        ops.append(one)
+    return [*ops, *around("moe_weight", rows * hidden), *around("moe_sum", rows * hidden)]
 
 
 def _norm(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
@@ -250,7 +258,7 @@ def site_launches(runtime: RuntimeSpec, site: str, elements: int, tokens: int) -
             write_bytes=round(covered * launch.write),
             flops_per_element=launch.flops,
             rows=tokens if launch.is_row else 0,
-            threads=launch.threads,
+            threads=launch.threads_for(covered, tokens),
             row_cycles=launch.row_cycles,
             is_cold=launch.is_cold,
             dtype=runtime.activation_dtype,

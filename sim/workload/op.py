@@ -38,7 +38,11 @@ class Gemm(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupedGemm(Op):
-    """One GEMM per expert that some of `tokens` chose: (rows of the expert, k) times (k, n), `top_k` rows a token."""
+    """One GEMM per expert that some of `tokens` chose: (rows of the expert, k) times (k, n), `top_k` rows a token.
+
+    `power`: the rows of the experts follow a power law with this exponent (0: all equal), as benchmarks make
+    them; None: tokens choose on their own, by `skew`.
+    """
 
     kind: ClassVar[str] = "grouped_gemm"
     tokens: int
@@ -48,6 +52,7 @@ class GroupedGemm(Op):
     k: int
     dtype: str
     skew: float = 0.0
+    power: float | None = None
     inputs: str = "bf16"
     outputs: str = "bf16"
     is_gated: bool = False
@@ -111,7 +116,7 @@ class Elementwise(Op):
 
     `read_bytes`/`write_bytes` say the exact traffic instead (mixed widths). `flops_per_element` on CUDA cores.
     `rows`: independent rows that are reduced (norms, softmax); 0 where there is no reduction. `threads` of a CTA;
-    `row_cycles`: what a row's CTA waits besides its bytes and FLOPs (None: two reductions).
+    `row_cycles`: what a CTA waits besides its bytes and FLOPs (None: two reductions, where there are rows).
     """
 
     kind: ClassVar[str] = "elementwise"

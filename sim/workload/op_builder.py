@@ -82,7 +82,7 @@ class OpBuilder:
                 write_bytes=round(covered * launch.write),
                 flops_per_element=launch.flops,
                 rows=(rows or self.tokens) if launch.is_row else 0,
-                threads=launch.threads,
+                threads=launch.threads_for(covered, rows or self.tokens),
                 row_cycles=launch.row_cycles,
                 is_cold=launch.is_cold,
                 dtype=self.runtime.activation_dtype,

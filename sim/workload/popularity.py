@@ -37,9 +37,48 @@ def inclusion(experts: int, top_k: int, skew: float) -> tuple[float, ...]:
         capped = [c or o for c, o in zip(capped, over, strict=True)]
 
 
+@lru_cache(maxsize=256)
+def power_law_rows(tokens: int, experts: int, top_k: int, power: float) -> tuple[int, ...]:
+    """Rows of each expert, most first, where they follow a power law with exponent `power`; 0: as equal as can be.
+
+    Quantiles of the law between 1 and 0.8 tokens (0.01 and 2 where there are fewer rows than experts), scaled to
+    tokens x top_k rows, none above `tokens`, what is too many given to the experts with the least: what the collectors
+    of aiconfigurator draw at random (collector/helper.py, _generate_power_law_distribution).
+    """
+    wanted = tokens * top_k
+    if power == 0.0:
+        return tuple(wanted // experts + (e < wanted % experts) for e in range(experts))
+    low, high = (1.0, max(1.0, 0.8 * tokens)) if wanted > experts else (0.01, 2.0)
+    places = [(e + 0.5) / experts for e in range(experts)]
+    if power == 1.0:
+        drawn = [low * (high / low) ** place for place in places]
+    else:
+        ends = low ** (1.0 - power), high ** (1.0 - power)
+        drawn = [((ends[1] - ends[0]) * place + ends[0]) ** (1.0 / (1.0 - power)) for place in places]
+    rows = sorted(min(tokens, round(wanted * one / sum(drawn))) for one in drawn)
+    missing = wanted - sum(rows)
+    if missing < 0:
+        for _ in range(-missing):
+            rows[rows.index(max(rows))] -= 1
+    while missing > 0:
+        level = rows[0]
+        lowest = sum(1 for one in rows if one == level)
+        above = min((one for one in rows if one > level), default=tokens)
+        lift = max(1, min(above - level, missing // lowest))
+        count = min(lowest, missing // lift)
+        rows[:count] = [level + lift] * count
+        missing -= count * lift
+        rows.sort()
+    return tuple(reversed(rows))
+
+
 @lru_cache(maxsize=1024)
-def route(tokens: int, experts: int, top_k: int, skew: float, tile_rows: int) -> Routing:
-    """What a step of `tokens` tokens touches when rows are padded to tiles of `tile_rows`."""
+def route(tokens: int, experts: int, top_k: int, skew: float, tile_rows: int, power: float | None = None) -> Routing:
+    """What a step of `tokens` tokens touches when rows are padded to tiles of `tile_rows`; `power`: see GroupedGemm."""
+    if power is not None:
+        rows = power_law_rows(tokens, experts, top_k, power)
+        whole = tuple(float(ceil(one / tile_rows)) for one in rows)
+        return Routing(float(sum(1 for one in rows if one)), sum(whole), whole)
     chances = inclusion(experts, top_k, skew)
     active = sum(1.0 - (1.0 - p) ** tokens for p in chances)
     tiles_of = tuple(_tiles(tokens, p, tile_rows) for p in reversed(chances))

@@ -7,6 +7,7 @@ what the host adds per step. Versions differ by such mechanisms: each lists its 
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
@@ -101,8 +102,11 @@ class KernelRule(_Frozen):
     )
     unit: str = Field(description="matrix or CUDA-core rate it uses: a key of the GPU's flop_per_clock_per_sm")
     efficiency: Number = Field(1.0, gt=0, le=1, description="share of the unit's issue slots the inner loop fills")
+    site_suffix: str | None = Field(
+        None, description="grouped GEMM: the other launches of its layer of experts are those of moe_sort<suffix> &c."
+    )
     variants: tuple[Variant, ...] = Field(
-        (), description="dense GEMM: tiles that the library chooses from by its estimate of the time; empty = tile_m"
+        (), description="GEMM: tiles that the library chooses from by its estimate of the time; empty = tile_m"
     )
     tile_m: tuple[Tile, ...] = Field(
         (128,), min_length=1, max_length=64, description="choices of rows per tile: the fewest tiles, then the smallest"
@@ -123,7 +127,10 @@ class KernelRule(_Frozen):
     split_limit: Whole = Field(1, gt=0, le=65536, description="most K-splits (attention decode: most KV splits)")
     split_steps: Whole = Field(1, gt=0, le=65536, description="fewest K-steps that a split keeps")
     split_per_sm: Whole = Field(
-        0, ge=0, le=64, description="attention decode: KV splits fill at most so many CTAs per SM; 0 = at least one"
+        0,
+        ge=0,
+        le=64,
+        description="attention: KV splits fill at most so many CTAs per SM; 0 = decode at least one, prefill none",
     )
     swizzle: Whole = Field(
         1, gt=0, le=65536, description="rows of tiles that are walked together; 1 = columns outermost"
@@ -142,8 +149,31 @@ class KernelRule(_Frozen):
     )
     sum_cycles: Whole = Field(0, ge=0, le=10**9, description="attention, after a split: CTA of the launch that adds up")
     sum_split_cycles: Whole = Field(0, ge=0, le=10**9, description="the same per split, which it takes one by one")
+    sum_rows: Whole = Field(8, gt=0, le=4096, description="rows of heads that a CTA of the launch that adds up takes")
+    sums_always: Annotated[bool, Strict()] = Field(
+        False, description="attention decode: the launch that adds up comes also where nothing was split"
+    )
+    part_bytes: Whole = Field(4, gt=0, le=8, description="bytes per value of a part of the output, after a split")
+    store_site: str | None = Field(None, description="attention: site that stores new keys and values; null: kv_store")
     is_aligned: Annotated[bool, Strict()] = Field(
         False, description="prefill with a window: keys are walked in whole tiles that begin at multiples of tile_n"
+    )
+    splits_by_length: Annotated[bool, Strict()] = Field(
+        False, description="decode: KV splits aim at log2(keys / 64) CTAs per SM"
+    )
+    skip_share: Number = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="prefill with a window: time of a tile of keys before it, walked but masked, in K-steps",
+    )
+    launch_order: Literal["longest", "tiles_inside", "tiles_outside"] = Field(
+        "longest",
+        description="causal prefill: long tiles first; or as they grow, head after head; or as they grow, all heads' "
+        "tiles of a length together",
+    )
+    splits_groups: Annotated[bool, Strict()] = Field(
+        False, description="prefill: a tile of rows may begin inside of a group of query heads"
     )
     swaps_groups: Annotated[bool, Strict()] = Field(
         False, description="decode: copies queries and output, where several KV heads of several sequences have groups"
@@ -192,9 +222,17 @@ class Launch(_Frozen):
     flops: Number = Field(1.0, ge=0, description="CUDA-core FLOPs per element")
     share: Number = Field(1.0, gt=0, description="part of the site's elements that this launch covers")
     threads: Whole = Field(512, gt=0, le=1024, description="threads of a CTA")
-    row_cycles: Whole | None = Field(None, ge=0, description="rows: what a CTA waits besides; null: two reductions")
+    per_thread: Whole = Field(0, ge=0, description="rows: elements per thread, so that short rows take fewer; 0: any")
+    row_cycles: Whole | None = Field(None, ge=0, description="what a CTA waits besides; null: two reductions of a row")
     is_row: Annotated[bool, Strict()] = Field(False, description="reduces rows (norm, softmax): a CTA per row")
     is_cold: Annotated[bool, Strict()] = Field(False, description="reads from memory, not what the previous op wrote")
+
+    def threads_for(self, elements: int, rows: int) -> int:
+        """Threads of a CTA where `rows` rows have `elements` elements together: whole warps, `threads` at most."""
+        if not self.per_thread:
+            return self.threads
+        warps = ceil(elements / max(1, rows) / self.per_thread / 32)
+        return min(self.threads, max(1, warps) * 32)
 
 
 class Case(_Frozen):

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, reduce
+from functools import lru_cache, partial, reduce
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from sim.errors import InputError, Problem, SpecError
+from sim.errors import InputError, Problem, SpecError, WorkloadError
 from sim.paths import find, is_path
 from sim.units import parse_quantity
+from sim.workload.kernel_table import expand
 from sim.workload.quant import formats
 from sim.workload.runtime import RuntimeFile, RuntimeSpec
-from sim.workload.sites import FAMILY_SITES, SITES
+from sim.workload.sites import FAMILY_SITES, MOE_SITES, SITES
 from sim.yamlfile import Document, Key, closest, load_yaml, problems_of, validate_model
 
 SETTABLE: Mapping[str, type | str] = {
@@ -81,9 +82,9 @@ def load_runtime(
         raise InputError(Problem("no version stands behind the @", "unknown_version", path="runtime"))
     document, file = _read(find("runtimes", name, search_dirs), search_dirs)
     chosen, warnings = _version(file, version)
-    spec = _resolve(document, file, chosen, {})
+    spec = _resolve(document, file, chosen, {}, search_dirs)
     if overrides:
-        spec = _resolve(document, file, chosen, _settings(overrides, spec))
+        spec = _resolve(document, file, chosen, _settings(overrides, spec), search_dirs)
     return LoadedRuntime(spec, tuple(sorted((overrides or {}).items())), warnings)
 
 
@@ -246,7 +247,19 @@ def _check_backend(text: str, spec: RuntimeSpec) -> None:
         raise InputError(Problem(message, "bad_value", hint=f"there are: {', '.join(sorted(known))}"))
 
 
-def _resolve(document: Document, file: RuntimeFile, chosen: str, settings: Mapping[str, Any]) -> RuntimeSpec:
+def _kernels_of(search_dirs: Sequence[str | Path], runtime: str) -> Mapping[str, Any]:
+    """The kernel rules in another runtime's base, as they stand in its file."""
+    rules = _read(find("runtimes", runtime, search_dirs), search_dirs)[1].base.get("kernels", {})
+    return rules if isinstance(rules, dict) else {}
+
+
+def _resolve(
+    document: Document,
+    file: RuntimeFile,
+    chosen: str,
+    settings: Mapping[str, Any],
+    search_dirs: Sequence[str | Path] = (),
+) -> RuntimeSpec:
     """The version `chosen` with `settings` (dotted name -> value) on top, checked as a whole."""
     merged: dict[str, Any] = file.base
     layers: list[Place] = [("base",)]
@@ -271,11 +284,16 @@ def _resolve(document: Document, file: RuntimeFile, chosen: str, settings: Mappi
         given = next((name for name in settings if path == name), None)
         if given:
             return Problem(problem.message, "bad_override", path=f"runtime.{given}")
-        place = tuple(int(key) if key.isdecimal() else key for key in path.split("."))
+        place = _place(path)
         return replace(problem, path=".".join([*map(str, layer(place)), path]))
 
     try:
+        if isinstance(merged.get("kernels"), dict):
+            merged = {**merged, "kernels": expand(merged["kernels"], partial(_kernels_of, search_dirs))}
         spec = RuntimeSpec.model_validate(merged)
+    except WorkloadError as error:
+        found = [replace(each, file=document.file, line=_line(document, layer, each)) for each in error.problems]
+        raise SpecError(map(placed, found)) from None
     except ValidationError as error:
         found = problems_of(error, RuntimeSpec, merged, lambda p: (document.file, document.line_of((*layer(p), *p))))
         raise SpecError(map(placed, found)) from None
@@ -285,8 +303,26 @@ def _resolve(document: Document, file: RuntimeFile, chosen: str, settings: Mappi
     return spec
 
 
+def _line(document: Document, layer: Callable[[Place], Place], problem: Problem) -> int | None:
+    """Where the value that a problem is about was said last."""
+    place = _place(problem.path)
+    return document.line_of((*layer(place), *place))
+
+
+def _place(path: str | None) -> Place:
+    """Keys of a dotted path."""
+    return tuple(int(key) if key.isdecimal() else key for key in (path or "").split("."))
+
+
 def _site_problems(document: Document, spec: RuntimeSpec) -> Iterable[Problem]:
-    named = {site for rule in spec.kernels.values() for site in (rule.quantize_site, rule.reduce_site) if site}
+    named = {
+        site
+        for rule in spec.kernels.values()
+        for site in (rule.quantize_site, rule.reduce_site, rule.store_site)
+        if site
+    }
+    suffixes = {rule.site_suffix for rule in spec.kernels.values() if rule.site_suffix}
+    named |= {f"{site}{suffix}" for site in MOE_SITES for suffix in suffixes}
     wanted = set(SITES) | named
     line = document.line_of(("base", "sites"))
     missing, unknown = sorted(wanted - set(spec.sites)), sorted(set(spec.sites) - wanted - set(FAMILY_SITES))

@@ -16,6 +16,10 @@ def runtime_schema() -> dict[str, Any]:
     parts = spec.pop("$defs")
     spec["properties"] = {name: part for name, part in spec["properties"].items() if name not in _OF_THE_FILE}
     spec["properties"]["sites"]["additionalProperties"] = _site()
+    rule = parts["KernelRule"]["properties"]  # null puts back to its default what another rule says
+    rule |= {name: {"anyOf": [field, {"type": "null"}]} for name, field in rule.items()}
+    text = "all that the named rule of this file, or RUNTIME/NAME of another, says and this one does not"
+    rule["like"] = {"type": "string", "description": text}
     for part in (spec, *parts.values()):
         part.pop("required", None)
     whole["$schema"] = "https://json-schema.org/draft/2020-12/schema"

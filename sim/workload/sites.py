@@ -36,6 +36,9 @@ SITES = {
 }
 """Places that every transformer has, or that many have: a runtime has to list each."""
 
+MOE_SITES = ("moe_sort", "moe_gather", "moe_activation", "moe_weight", "moe_sum")
+"""Places of a layer of experts whose launches a kernel rule may have of its own (`site_suffix`)."""
+
 FAMILY_SITES = {
     "embed_scale": "factor on the embedding (tokens x hidden)",
     "q_scale": "factor on the queries (tokens x query width)",

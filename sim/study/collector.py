@@ -1,0 +1,69 @@
+"""How the collectors of aiconfigurator run an op: what they launch before it, and what L2 then holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sim.study.kernel_data import Measured
+from sim.system.kernel_prediction import KernelBench, Start
+from sim.system.kernel_shapes import site_launches
+from sim.workload.op import Attention, Gemm, Op
+from sim.workload.popularity import route
+from sim.workload.quant import formats
+from sim.workload.runtime import RuntimeSpec
+
+ROOM = 1.05
+"""Weights that just do not fit still hit for the most part: replacement is not strictly by last use."""
+WRITTEN_PLACES = 1.5
+"""Room in L2 that written tensors take of what has just been read: they push out more than their size."""
+
+
+def launched_first(row: Measured, ops: Sequence[Op], runtime: RuntimeSpec, bench: KernelBench) -> list[Op]:
+    """What the collector's layer launches first: the store into the KV cache, or bringing inputs into format."""
+    first = ops[0]
+    if isinstance(first, Attention) and row.op == "attention":
+        sizes = row.sizes
+        tokens = sizes["batch"] * sizes["query"]
+        elements = 2 * tokens * sizes["kv_heads"] * sizes["head_dim"]
+        return site_launches(runtime, bench.store_site(first), elements, tokens)
+    if not isinstance(first, Gemm):
+        return []
+    site = bench.quantize_site(first)
+    return site_launches(runtime, site, first.m * first.k, first.m) if site else []
+
+
+def start_of(row: Measured, capacity: float, *, is_quantized: bool) -> Start:
+    """What L2 of `capacity` bytes holds of weights (keys) and activations when the collector comes round again.
+
+    Whole tensors lie evenly over the sets, so that what fits all stays and what does not is all gone (LRU).
+    """
+    return {"attention": _attention, "moe": _moe}.get(row.op, _gemm)(row, capacity, is_quantized)
+
+
+def _attention(row: Measured, capacity: float, _is_quantized: bool) -> Start:
+    sizes = row.sizes
+    width = 2.0 * sizes["batch"] * sizes["head_dim"]
+    seen = min(sizes["context"], sizes.get("window", sizes["context"]) + sizes["query"] - 1)
+    keys = width * sizes["kv_heads"] * seen * formats()[row.dtype].bits_per_weight / 8
+    queries = 2.0 * width * sizes["heads"] * sizes["query"]
+    return Start(float(keys + queries <= capacity), float(keys <= capacity))
+
+
+def _moe(row: Measured, capacity: float, _is_quantized: bool) -> Start:
+    sizes = row.sizes
+    experts = route(sizes["tokens"], sizes["experts"], sizes["top_k"], 0.0, 128, sizes["power"]).active
+    per_expert = (3 if sizes.get("gated", 1) else 2) * sizes["hidden"] * sizes["intermediate"]
+    weights = experts * per_expert * formats()[row.dtype].bits_per_weight / 8
+    moved = 4.0 * sizes["tokens"] * sizes["top_k"] * (sizes["hidden"] + sizes["intermediate"])
+    return Start(1.0, float(weights + moved <= ROOM * capacity))
+
+
+def _gemm(row: Measured, capacity: float, is_quantized: bool) -> Start:
+    sizes = row.sizes
+    weights = sizes["n"] * sizes["k"] * formats()[row.dtype].bits_per_weight / 8
+    inputs, written = 2.0 * sizes["m"] * sizes["k"], 2.0 * sizes["m"] * sizes["n"]
+    if is_quantized:
+        written += sizes["m"] * sizes["k"] * formats()[row.dtype].bits_per_weight / 8
+    inputs *= row.input_copies
+    streams = float(weights * row.copies + inputs + written <= ROOM * capacity)
+    return Start(float(weights + inputs + WRITTEN_PLACES * written <= capacity), streams)
