@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class _RecordFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     schema_: Literal["sparksim.measurements/1"] = Field(alias="schema")
     sources: dict[str, str]
+    excluded: dict[str, tuple[str, ...]] = Field({}, description="rule -> measurements that it leaves out, by id")
     records: tuple[Record, ...]
 
 
@@ -108,6 +110,12 @@ def load_records() -> tuple[Record, ...]:
     return validate_model(_RecordFile, load_yaml(find("measurements", "inference"))).records
 
 
+def load_excluded() -> dict[str, int]:
+    """How many measurements that were looked at are not compared, by the rule that leaves them out."""
+    listed = validate_model(_RecordFile, load_yaml(find("measurements", "inference"))).excluded
+    return {rule: len(ids) for rule, ids in listed.items()}
+
+
 def validate_inference(
     predict: Predict,
     *,
@@ -156,6 +164,19 @@ def _decode_rate(record: Record, shared: Mapping[str, Any], predict: Predict) ->
     return float(rates["decode_tok_s"])
 
 
+def _family(model: str) -> str:
+    """What a model's name begins with: qwen3.5, gpt-oss, gemma-3."""
+    return re.match(r"gpt-oss|[a-z]+-?\d*(?:\.\d+)?", model)[0].strip("-")  # type: ignore[index]
+
+
+def _bin(value: int, unit: str) -> str:
+    """Powers of four, so that a table stays short."""
+    low = 1
+    while low * 4 <= value:
+        low *= 4
+    return f"{unit} {low if value >= low else 0:>6,} to {low * 4 - 1:,}"
+
+
 def figures(rows: list[Row]) -> Figures:
     """Mean absolute error, mean error and the worst of `rows`."""
     errors = [row.error for row in rows]
@@ -183,6 +204,20 @@ class Report:
         for row in self.rows:
             found[key(row)].append(row)
         return {name: figures(rows) for name, rows in sorted(found.items())}
+
+    def breakdowns(self) -> dict[str, dict[str, Figures]]:
+        """Figures by runtime, family, quantisation, batch and depth, each with its phase."""
+        keys: dict[str, Callable[[Record], str]] = {
+            "runtime": lambda r: r.runtime.partition("@")[0],
+            "family": lambda r: _family(r.model),
+            "quantisation": lambda r: r.quant,
+            "batch": lambda r: _bin(r.batch, "batch"),
+            "depth": lambda r: _bin(r.depth + (0 if r.bench == "llama-bench" else r.prompt or 0), "tokens"),
+        }
+        return {
+            title: self._grouped(lambda row, key=key: f"{key(row.record)} {row.phase}")  # type: ignore[misc]
+            for title, key in keys.items()
+        }
 
     def headline(self, phase: str) -> Figures | None:
         """Means over the classes of a phase that have enough rows."""
@@ -237,13 +272,18 @@ class Report:
                 }
                 for r in self.rows
             ],
+            "breakdowns": {
+                title: {name: plain(f) for name, f in table.items()} for title, table in self.breakdowns().items()
+            },
+            "excluded": load_excluded(),
             "broken": self.broken_targets(),
         }
 
     def to_text(self, *, rows: bool = False) -> str:
         """Tables for a person."""
         lines = [f"{self.records} records, {len(self.rows)} comparisons; error = predicted / measured - 1"]
-        for title, table in (("class", self.classes()), ("model and batch", self.groups())):
+        tables = {"class": self.classes(), "model and batch": self.groups(), **self.breakdowns()}
+        for title, table in tables.items():
             lines.append(f"\n{title:<52}{'n':>4}{'error':>9}{'bias':>9}{'worst':>9}")
             lines += [_line(name, f) for name, f in table.items()]
         lines.append("\nmeans over classes of five or more")
@@ -253,6 +293,9 @@ class Report:
         lines += [
             f"{r.record.id[:60]:<62}{r.phase:<8}{r.measured:>9.1f}{r.predicted:>9.1f}{r.error:>+9.1%}" for r in shown
         ]
+        if self.is_whole:
+            lines.append("\nnot compared, by the rule that leaves them out")
+            lines += [f"{count:>5}  {rule}" for rule, count in load_excluded().items()]
         return "\n".join(lines)
 
     def to_markdown(self) -> str:
