@@ -82,6 +82,8 @@ class StreamRun:
     ) -> None:
         self.device = device
         self.engine = engine
+        self.round_trip_ps = device.issue_ps + device.l2.latency_ps + sum(hop.latency_ps for hop in device.memory_path)
+        """An unloaded load of a whole warp from memory: issue, L2, the way to memory and back."""
         self._translations = translations
         self._memory = device.memory_path[-1]
         self._shared = [
@@ -104,12 +106,6 @@ class StreamRun:
             return tuple(self._memory.channel(engine, each, n) for each in range(n))
         ports = enumerate(shared.port(tenant) for shared in self._shared)
         return tuple(self._memory.channel(engine, each, n, port) for each, port in ports)
-
-    @property
-    def round_trip_ps(self) -> int:
-        """An unloaded load of a whole warp from memory: issue, L2, the way to memory and back."""
-        device = self.device
-        return device.issue_ps + device.l2.latency_ps + sum(hop.latency_ps for hop in device.memory_path)
 
     def add_stream(self, stream: Stream) -> None:
         """Let a warp run its program."""

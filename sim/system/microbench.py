@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import islice
-
-import numpy as np
 
 from sim.component.profile import Device
 from sim.component.sm import GOLDEN
 from sim.component.stream import MakeQueue, Observed, StreamRun
-from sim.component.stream_pattern import PATTERNS, Cutter, Footprint, banks_of, mapping_of, scattered, slots, walk
+from sim.component.stream_pattern import (
+    PATTERNS,
+    Cutter,
+    Footprint,
+    Rows,
+    Walks,
+    banks_of,
+    mapping_of,
+    scattered,
+    slots,
+)
 from sim.component.stream_warp import Gang, Stream, Touch, WarpQueue
 from sim.component.tlb import Translations
 from sim.engine import Engine
@@ -43,7 +52,6 @@ KNEE, KNEE_WINDOWS = 3, 2
 """Where bytes in flight are within this factor of what covers the latency, the state takes longer to settle."""
 MIXED_WINDOWS = 4
 """So many times longer a window is where reads and writes take turns: their mix must be the whole run's."""
-ROW_STEPS = 16
 ROUNDS = 2
 """Rounds of a barrier kernel that a window holds, about."""
 ACCESSES = {"read": ("read",), "write": ("write",), "copy": ("read", "write")}
@@ -207,6 +215,10 @@ class _Setting:
             "random" if request.pattern == "random" and each == "read" else each for each in ACCESSES[request.kind]
         )
 
+    @cached_property
+    def _spread_ps(self) -> int:
+        return max(self.run.round_trip_ps, self.round_ps)
+
     def _cutter(self, piece: float, n_bytes: int | None = None) -> Cutter:
         return _cutter(self.machine, self.device, n_bytes or self.request.footprint, piece)
 
@@ -215,11 +227,12 @@ class _Setting:
         request, n_warps = self.request, self.n_warps
         cutter = self._cutter(request.piece if request.ctas else float(PIECE))
         n_pieces = cutter.footprint.n_pieces
+        walks = Walks(cutter, request.pattern, n_warps)
         anywhere = islice(scattered(cutter, self.seed), n_pieces if is_full else None)
         for number in range(n_warps):
             pieces: Iterator[Touch] = anywhere
             if request.pattern != "random":
-                pieces = walk(cutter, request.pattern, n_warps, number)
+                pieces = walks.of(number)
                 if is_full:
                     pieces = islice(pieces, n_pieces // n_warps + (number < n_pieces % n_warps))
             turn = number % len(self.accesses)  # half of a copy's warps begin with a write: reads and writes come mixed
@@ -233,7 +246,7 @@ class _Setting:
 
     def _start_ps(self, number: int) -> int:
         """When the `number`-th requester begins: they are spread over a round, for they do not run in lock step."""
-        return round(number * GOLDEN % 1.0 * max(self.run.round_trip_ps, self.round_ps))
+        return round(number * GOLDEN % 1.0 * self._spread_ps)
 
     def add_chases(self, n: int) -> None:
         """The dependent chase, or `n` of them that stand for it."""
@@ -242,10 +255,10 @@ class _Setting:
 
     def add_neighbours(self, neighbour: Neighbour) -> None:
         """Each CTA of the kernel beside reads a part of its own of the memory, from its beginning to its end."""
-        part = self.machine.memory.capacity // 2 // neighbour.ctas // PIECE * PIECE
-        cutter = self._cutter(PIECE, part * neighbour.ctas)
+        cutter = self._cutter(PIECE, self.machine.memory.capacity // 2)
+        rows = Rows(cutter, neighbour.ctas, neighbour.warps)
         for cta in range(neighbour.ctas):
-            warps = [_row(cutter, cta * part, neighbour.warps, warp) for warp in range(neighbour.warps)]
+            warps = [rows.of(cta * neighbour.warps + warp) for warp in range(neighbour.warps)]
             self.run.add_neighbour(warps, round(neighbour.pause_ns * 1e3), self._start_ps(cta))
 
     def add_tenant(self, each: str) -> None:
@@ -300,15 +313,6 @@ class _Setting:
         if request.has_chase:
             window = max(window, CHASE_LOADS * (round_trip + round_ps) // self.n_chases)
         return 3 * round_trip + round_ps + self.walk_ps, window
-
-
-def _row(cutter: Cutter, start: int, warps: int, warp: int) -> Iterator[Touch]:
-    """512 B of each step's row of warps, step after step."""
-    step = 0
-    while True:
-        steps = np.arange(step, step + ROW_STEPS, dtype=np.int64)
-        yield from cutter.cut(start + (steps * warps + warp) * PIECE)
-        step += ROW_STEPS
 
 
 def _tenant(each: str) -> tuple[str, str]:

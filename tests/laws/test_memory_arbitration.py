@@ -15,7 +15,7 @@ import sim
 from sim.api import load_hardware
 from sim.component.sm import GOLDEN
 from sim.component.stream import MakeQueue, StreamRun
-from sim.component.stream_pattern import Cutter, Footprint, mapping_of, walk
+from sim.component.stream_pattern import Cutter, Footprint, Walks, mapping_of
 from sim.component.stream_warp import Counted, Stream, WarpQueue
 from sim.component.transfer import Part, Requester
 from sim.engine import Engine, Event, FairServer
@@ -81,11 +81,12 @@ def tenants(groups: Sequence[int]) -> list[float]:
     engine = Engine()
     run = StreamRun(SPARK.device(engine), engine, SPARK.memory.channels)
     cutter = Cutter(mapping_of(SPARK.memory), Footprint(256 << 20, 512.0, 24 << 20))
+    walks = Walks(cutter, "tile", 4 * sum(groups))
     counts = [Counted() for _ in groups]
     number = 0
     for group, count in zip(groups, counts, strict=True):
         for _ in range(4 * group):
-            pieces = walk(cutter, "tile", 4 * sum(groups), number)
+            pieces = walks.of(number)
             run.add_stream(
                 Stream(pieces, ("read",), 4, round(number * GOLDEN % 1 * run.round_trip_ps), count, run.device.issue_ps)
             )
