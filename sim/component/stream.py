@@ -12,9 +12,11 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from sim.component.profile import Device
+from sim.component.sm import GOLDEN
 from sim.component.stream_warp import Arrived, Counted, Gang, Piece, Stream, Touch, Warp, WarpQueue
 from sim.component.tlb import Translations
 from sim.component.transfer import Hop, Part, across
@@ -136,24 +138,28 @@ class StreamRun:
         for member in members:
             self.engine.call_after(start_ps, member.begin)
 
-    def add_tenant(self, name: str, way: tuple[Hop, ...], n_bytes: float, access: str) -> None:
-        """Another component moves data to or from memory as fast as it can, `n_bytes` at a time over all channels.
+    def add_tenant(
+        self, name: str, way: tuple[Hop, ...], n_bytes: float, access: str, most_bytes: float | None = None
+    ) -> None:
+        """A requester of another component moves data to or from memory as fast as it can.
 
-        `way`: its own hops, memory not among them.
+        `way`: its own hops, memory not among them. It moves `n_bytes` at a time, over all channels, and has at most
+        `most_bytes` under way (None: as much as its own way needs to be full).
         """
         channels = self._channels_of.get(name) or self._channels_of.setdefault(name, self._channels(name))
         parts = [Part(hop, n_bytes, access) for hop in way]  # none is hidden: its ways may have a hop in common
         parts += [Part(channel, n_bytes / len(channels), access) for channel in channels]
         latency_ps = sum(hop.latency_ps for hop in way)
         fastest_s = max(n_bytes / hop.rates[access] for hop in way)
-        depth = 4 + int(latency_ps / 1e12 / fastest_s)
+        depth = 4 + int(latency_ps / 1e12 / fastest_s) if most_bytes is None else max(1, int(most_bytes / n_bytes))
         queue = WarpQueue(self.engine, 2 * n_bytes)
 
         def arrived() -> None:
             queue.fetch(parts, n_bytes, latency_ps, arrived)
 
-        for _ in range(depth):
-            queue.fetch(parts, n_bytes, latency_ps, arrived)
+        for number in range(depth):  # not all at once: what came together would leave together for ever
+            begin_ps = round(number * GOLDEN % 1.0 * (latency_ps + fastest_s * 1e12))
+            self.engine.call_after(begin_ps, partial(queue.fetch, parts, n_bytes, latency_ps, arrived))
 
     def add_load(self, tenant: str, n_bytes: float, latency_ps: int) -> None:
         """One dependent load after the other of another component, each on the next channel; counted as the chase.

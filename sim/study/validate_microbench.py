@@ -17,7 +17,8 @@ from sim.errors import InputError, Problem
 from sim.paths import find
 from sim.system.cpu_chase import cpu_chase
 from sim.system.machine import Machine
-from sim.system.microbench import FOOTPRINT, Neighbour, StreamRequest, StreamResult, chase, stream
+from sim.system.microbench import StreamResult, chase, stream
+from sim.system.stream_request import FOOTPRINT, Neighbour, StreamRequest
 from sim.yamlfile import load_yaml, validate_model
 
 SCALES = {"GB/s": 1e9, "ns": 1e-9, "us": 1e-6, "x": 1.0}

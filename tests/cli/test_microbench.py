@@ -54,6 +54,7 @@ def test_a_changed_machine_stands_in_the_result(capsys: pytest.CaptureFixture[st
     (["microbench", "--plot", "picture.gif"], ["plot"]),
     (["microbench", "stream", "--ctas", "0", "--inflight", "much", "--warps", "0"], ["inflight", "ctas", "warps"]),
     ([*STREAM, "8192", "--beside", "gpu", "--beside", "nic=both"], ["beside", "beside"]),
+    ([*STREAM, "8192", "--beside", "nic:2", "--beside", "cpu0:11", "--beside", "cpu1:x"], ["beside"] * 3),
     (["microbench", "--beside", "nic", "--batched"], ["batched", "beside"]),
     (["validate", "ablation", "--runtime", "vllm"], ["runtime"]),
 ])  # fmt: skip

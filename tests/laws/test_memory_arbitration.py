@@ -23,7 +23,8 @@ from sim.errors import InputError
 from sim.study.ablation import one_queue
 from sim.system.cpu_chase import cpu_chase
 from sim.system.machine import Machine
-from sim.system.microbench import StreamRequest, StreamResult, chase, stream
+from sim.system.microbench import StreamResult, chase, stream
+from sim.system.stream_request import StreamRequest
 
 KIB = 1024
 
@@ -251,6 +252,14 @@ def test_tenants_without_streams_get_all_that_their_ways_carry() -> None:
     found = beside_streams("cpu0", "nic", ctas=1)
     assert found.beside_bytes_per_s["cpu0"] == pytest.approx(alone("cpu0"), rel=0.02)
     assert found.beside_bytes_per_s["nic"] == pytest.approx(alone("nic"), rel=0.02)
+
+
+@pytest.mark.parametrize(("cores", "lines"), [(1, 64), (2, 128), (5, 320)])
+def test_cores_move_what_they_have_under_way(cores: int, lines: int) -> None:
+    """Little's law for lines of 64 B and 113 ns, up to what the cluster moves."""
+    found = beside_streams(f"cpu0:{cores}", ctas=1).beside_bytes_per_s["cpu0"]
+    assert found <= lines * 64 / 113e-9
+    assert found == pytest.approx(min(lines * 64 / 113e-9, 100e9), rel=0.16)  # less a piece's own time at its hops
 
 
 def test_half_of_the_links_of_the_adapter_carry_half() -> None:
