@@ -95,6 +95,9 @@ class StreamRun:
         self._channels_of = {GPU: self._channels(GPU)}
         n_banks = device.l2_banks
         self._banks = [device.l2.channel(engine, each, n_banks) for each in range(n_banks)]
+        self._to_link = (device.l2, *device.memory_path[:-1])
+        self._ends_at_link = False
+        """Whether something comes from a cache behind the link: its bytes are counted there."""
         self.counted = {name: Counted() for name in ("streams", "chase", "neighbour")}
         self._live = 0
         self._make_queue = make_queue
@@ -209,7 +212,8 @@ class StreamRun:
             return [Part(self._banks[bank], size, access) for bank, size in piece.blocks], n_bytes, l2.latency_ps
         link_ps = l2.latency_ps + sum(hop.latency_ps for hop in path[:-1])
         if piece.level == "side_cache":
-            return across((l2, *path[:-1]), n_bytes, access), n_bytes, link_ps + device.side_cache_ps
+            self._ends_at_link = True
+            return across(self._to_link, n_bytes, access), n_bytes, link_ps + device.side_cache_ps
         on_the_way = across((l2, *path), n_bytes, access)[:-1]
         at_memory = [Part(self._channels_of[GPU][channel], size, access) for channel, size in piece.blocks]
         return [*on_the_way, *at_memory], n_bytes, link_ps + path[-1].latency_ps
@@ -254,10 +258,12 @@ class StreamRun:
         work = {hop.name: hop.load(hop.moved) for hop in (l2, *path[:-1])}
         work[l2.name] += sum(bank.load(bank.moved) for bank in self._banks) / len(self._banks)
         servers = [
-            _Served(s.served - s.backlog(), s.served, s.served * bank.bandwidth_of(s))
-            for bank in self._banks
-            for s in bank.servers()
+            _Served(s.served - s.backlog(), s.served, s.served * hop.bandwidth_of(s))
+            for hop in (*self._banks, self._to_link[-1])
+            for s in hop.servers()
         ]
+        if not self._ends_at_link:  # then what crosses it is counted at the channels
+            servers[-len(self._to_link[-1].servers()) :] = [_Served(0.0, 0.0, 0.0)] * len(self._to_link[-1].servers())
         at_memory = {name: [_served(hop) for hop in hops] for name, hops in self._channels_of.items()}
         channels_s = sum(each.served_s for channels in at_memory.values() for each in channels)
         servers += at_memory.pop(GPU)

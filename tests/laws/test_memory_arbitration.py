@@ -134,6 +134,20 @@ def test_what_fits_into_l2_does_not_touch_memory() -> None:
     assert found.utilization["memory"] == 0.0
 
 
+def test_a_memory_side_cache_serves_the_gpu_only_where_it_says_so_and_fits() -> None:
+    """40 MiB do not fit L2's 24; a cache of 64 MB behind the link has them, and then the link binds, not memory."""
+    request = StreamRequest(192, 8 * KIB, footprint=40 << 20)
+    large = {"system_cache__capacity": "64 MB"}
+    without, beside = (stream(machine(**large, system_cache__serves_gpu_reads=each), request) for each in (False, True))
+    small = stream(machine(system_cache__serves_gpu_reads=True), request)  # 16 MB: the walk evicts all of it
+    assert without.bound == small.bound == "memory"
+    assert beside.utilization["memory"] == 0.0
+    assert beside.bound == "link"
+    assert beside.stream_bytes_per_s == pytest.approx(LINK, rel=0.02)
+    full = stream(machine(**large, system_cache__serves_gpu_reads=True), request, is_full=True)
+    assert full.stream_bytes_per_s == pytest.approx(LINK, rel=0.03)
+
+
 @pytest.mark.parametrize("pattern", ["tile", "random"])
 def test_folded_is_full_within_a_per_cent(pattern: str) -> None:
     request = StreamRequest(48, 4 * KIB, pattern, footprint=32 << 20)
