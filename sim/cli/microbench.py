@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sim.plot.microbench_chart import Point
     from sim.study.validate_microbench import MicrobenchReport, Row
     from sim.system.machine import Machine
-    from sim.system.microbench import StreamRequest
+    from sim.system.stream_request import StreamRequest
 
 HELP = "bandwidth, latency and launch costs of a machine, simulated beside measured"
 EXAMPLE = """examples:
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     only.add_argument(
         "--beside",
         action="append",
-        metavar="NAME[=write]",
+        metavar="NAME[:CORES][=write]",
         help="a component that moves data beside it (cpu0, nic, ...)",
     )
     mode = only.add_mutually_exclusive_group()
@@ -301,7 +301,7 @@ class _Asked(NamedTuple):
 
 
 def _asked(arguments: argparse.Namespace) -> _Asked:
-    from sim.system.microbench import PIECE, StreamRequest  # noqa: PLC0415
+    from sim.system.stream_request import PIECE, StreamRequest  # noqa: PLC0415
 
     warps = WARPS if arguments.warps is None else arguments.warps
     problems = [

@@ -21,6 +21,13 @@ class CpuCoresSpec(SpecGroup):
     clock: Hertz = Field(description="highest clock")
     l2: Bytes = Field(description="private L2 of each core")
     fp64_flop_per_clock: Count = Field(description="double precision FLOPs per clock and core")
+    lines_under_way: Count = Field(
+        default=48, description="cache lines of 64 B that a core has under way to or from memory at once"
+    )
+
+
+LINE = 64
+"""Bytes of a cache line of the cores."""
 
 
 class CpuClusterSpec(ComponentSpec):
@@ -35,6 +42,11 @@ class CpuClusterSpec(ComponentSpec):
     l3_latency: Seconds = Field(description="dependent load that hits L3, from the fastest cores")
     memory_latency: Seconds = Field(description="dependent load from memory, seen by a core")
     bandwidth: BytesPerSecond = Field(description="most that the cluster moves to or from memory")
+
+    def bytes_under_way(self, cores: int | None = None) -> list[int]:
+        """Most bytes that each of its cores has under way at once, those with most first; of `cores` of them."""
+        every = [kind.lines_under_way * LINE for kind in self.cores for _ in range(kind.count)]
+        return sorted(every, reverse=True)[:cores]
 
 
 class CpuCluster(Component):

@@ -12,9 +12,11 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from sim.component.profile import Device
+from sim.component.sm import GOLDEN
 from sim.component.stream_warp import Arrived, Counted, Gang, Piece, Stream, Touch, Warp, WarpQueue
 from sim.component.tlb import Translations
 from sim.component.transfer import Hop, Part, across
@@ -82,6 +84,8 @@ class StreamRun:
     ) -> None:
         self.device = device
         self.engine = engine
+        self.round_trip_ps = device.issue_ps + device.l2.latency_ps + sum(hop.latency_ps for hop in device.memory_path)
+        """An unloaded load of a whole warp from memory: issue, L2, the way to memory and back."""
         self._translations = translations
         self._memory = device.memory_path[-1]
         self._shared = [
@@ -91,6 +95,9 @@ class StreamRun:
         self._channels_of = {GPU: self._channels(GPU)}
         n_banks = device.l2_banks
         self._banks = [device.l2.channel(engine, each, n_banks) for each in range(n_banks)]
+        self._to_link = (device.l2, *device.memory_path[:-1])
+        self._ends_at_link = False
+        """Whether something comes from a cache behind the link: its bytes are counted there."""
         self.counted = {name: Counted() for name in ("streams", "chase", "neighbour")}
         self._live = 0
         self._make_queue = make_queue
@@ -104,12 +111,6 @@ class StreamRun:
             return tuple(self._memory.channel(engine, each, n) for each in range(n))
         ports = enumerate(shared.port(tenant) for shared in self._shared)
         return tuple(self._memory.channel(engine, each, n, port) for each, port in ports)
-
-    @property
-    def round_trip_ps(self) -> int:
-        """An unloaded load of a whole warp from memory: issue, L2, the way to memory and back."""
-        device = self.device
-        return device.issue_ps + device.l2.latency_ps + sum(hop.latency_ps for hop in device.memory_path)
 
     def add_stream(self, stream: Stream) -> None:
         """Let a warp run its program."""
@@ -140,24 +141,28 @@ class StreamRun:
         for member in members:
             self.engine.call_after(start_ps, member.begin)
 
-    def add_tenant(self, name: str, way: tuple[Hop, ...], n_bytes: float, access: str) -> None:
-        """Another component moves data to or from memory as fast as it can, `n_bytes` at a time over all channels.
+    def add_tenant(
+        self, name: str, way: tuple[Hop, ...], n_bytes: float, access: str, most_bytes: float | None = None
+    ) -> None:
+        """A requester of another component moves data to or from memory as fast as it can.
 
-        `way`: its own hops, memory not among them.
+        `way`: its own hops, memory not among them. It moves `n_bytes` at a time, over all channels, and has at most
+        `most_bytes` under way (None: as much as its own way needs to be full).
         """
         channels = self._channels_of.get(name) or self._channels_of.setdefault(name, self._channels(name))
         parts = [Part(hop, n_bytes, access) for hop in way]  # none is hidden: its ways may have a hop in common
         parts += [Part(channel, n_bytes / len(channels), access) for channel in channels]
         latency_ps = sum(hop.latency_ps for hop in way)
         fastest_s = max(n_bytes / hop.rates[access] for hop in way)
-        depth = 4 + int(latency_ps / 1e12 / fastest_s)
+        depth = 4 + int(latency_ps / 1e12 / fastest_s) if most_bytes is None else max(1, int(most_bytes / n_bytes))
         queue = WarpQueue(self.engine, 2 * n_bytes)
 
         def arrived() -> None:
             queue.fetch(parts, n_bytes, latency_ps, arrived)
 
-        for _ in range(depth):
-            queue.fetch(parts, n_bytes, latency_ps, arrived)
+        for number in range(depth):  # not all at once: what came together would leave together for ever
+            begin_ps = round(number * GOLDEN % 1.0 * (latency_ps + fastest_s * 1e12))
+            self.engine.call_after(begin_ps, partial(queue.fetch, parts, n_bytes, latency_ps, arrived))
 
     def add_load(self, tenant: str, n_bytes: float, latency_ps: int) -> None:
         """One dependent load after the other of another component, each on the next channel; counted as the chase.
@@ -207,7 +212,8 @@ class StreamRun:
             return [Part(self._banks[bank], size, access) for bank, size in piece.blocks], n_bytes, l2.latency_ps
         link_ps = l2.latency_ps + sum(hop.latency_ps for hop in path[:-1])
         if piece.level == "side_cache":
-            return across((l2, *path[:-1]), n_bytes, access), n_bytes, link_ps + device.side_cache_ps
+            self._ends_at_link = True
+            return across(self._to_link, n_bytes, access), n_bytes, link_ps + device.side_cache_ps
         on_the_way = across((l2, *path), n_bytes, access)[:-1]
         at_memory = [Part(self._channels_of[GPU][channel], size, access) for channel, size in piece.blocks]
         return [*on_the_way, *at_memory], n_bytes, link_ps + path[-1].latency_ps
@@ -252,10 +258,12 @@ class StreamRun:
         work = {hop.name: hop.load(hop.moved) for hop in (l2, *path[:-1])}
         work[l2.name] += sum(bank.load(bank.moved) for bank in self._banks) / len(self._banks)
         servers = [
-            _Served(s.served - s.backlog(), s.served, s.served * bank.bandwidth_of(s))
-            for bank in self._banks
-            for s in bank.servers()
+            _Served(s.served - s.backlog(), s.served, s.served * hop.bandwidth_of(s))
+            for hop in (*self._banks, self._to_link[-1])
+            for s in hop.servers()
         ]
+        if not self._ends_at_link:  # then what crosses it is counted at the channels
+            servers[-len(self._to_link[-1].servers()) :] = [_Served(0.0, 0.0, 0.0)] * len(self._to_link[-1].servers())
         at_memory = {name: [_served(hop) for hop in hops] for name, hops in self._channels_of.items()}
         channels_s = sum(each.served_s for channels in at_memory.values() for each in channels)
         servers += at_memory.pop(GPU)

@@ -32,8 +32,8 @@ INTERLEAVE = 256
 """Bytes in one channel and then in the next, for a memory whose mapping is not described."""
 MOST_SLOTS = 1 << 16
 """Slots of a chase up to which their order is kept."""
-WALKED_FIRST, WALKED = 8, 32
-"""Steps of a walk that are worked out at once, at first and later."""
+WALKED = 8
+"""Steps of a walk that are worked out at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +112,65 @@ class Cutter:
         return Piece(tuple(blocks), self._level)
 
 
-def walk(cutter: Cutter, pattern: str, warps: int, warp: int) -> Iterator[Touch]:
-    """The pieces that one of `warps` warps asks for ("tile" or "flat"), for ever."""
-    footprint = cutter.footprint
-    n_pieces, ahead_by = footprint.n_pieces, WALKED_FIRST
-    step = int(warp * GOLDEN % 1.0 * SEGMENT)  # warps do not keep step: each is somewhere else in its segment
-    while True:
-        steps = np.arange(step, step + ahead_by, dtype=np.int64)
-        numbers = ((steps // SEGMENT * warps + warp) * SEGMENT + steps % SEGMENT) % n_pieces
-        if pattern == "tile" and n_pieces >= MATRIX:
-            numbers = _tiled(numbers % (n_pieces // MATRIX * MATRIX))
-        yield from cutter.cut((numbers * footprint.piece).astype(np.int64))
-        step += ahead_by
-        ahead_by = WALKED
+class Together:
+    """The pieces that each of some warps asks for, for ever; worked out for all of them at once."""
+
+    def __init__(self, cutter: Cutter, warps: int) -> None:
+        self._cutter = cutter
+        self._warps = np.arange(warps, dtype=np.int64)[:, None]
+        self._known: dict[int, list[Touch]] = {}
+        self._takers: dict[int, int] = {}
+
+    def of(self, warp: int) -> Iterator[Touch]:
+        """What one of the warps asks for."""
+        turn = 0
+        while True:
+            yield from self._turn(turn)[warp * WALKED : (warp + 1) * WALKED]
+            turn += 1
+
+    def _turn(self, turn: int) -> list[Touch]:
+        """The next `WALKED` pieces of every warp, warp after warp; forgotten when all have taken theirs."""
+        known = self._known.get(turn)
+        if known is None:
+            steps = np.arange(turn * WALKED, (turn + 1) * WALKED, dtype=np.int64)
+            addresses = (self._numbers(steps) * self._cutter.footprint.piece).astype(np.int64)
+            known = self._known[turn] = list(self._cutter.cut(addresses.reshape(-1)))
+        self._takers[turn] = self._takers.get(turn, 0) + 1
+        if self._takers[turn] == len(self._warps):
+            del self._known[turn], self._takers[turn]
+        return known
+
+    def _numbers(self, steps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Which piece each warp (row) asks for at each of its steps (column)."""
+        raise NotImplementedError
+
+
+class Walks(Together):
+    """Warps that read all of the footprint ("tile" or "flat"): 64 pieces each, then on behind all the others."""
+
+    def __init__(self, cutter: Cutter, pattern: str, warps: int) -> None:
+        super().__init__(cutter, warps)
+        self._is_tile = pattern == "tile" and cutter.footprint.n_pieces >= MATRIX
+        # Warps do not keep step: each is somewhere else in its segment.
+        self._begin = (self._warps * GOLDEN % 1.0 * SEGMENT).astype(np.int64)
+
+    def _numbers(self, steps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        n_pieces, steps = self._cutter.footprint.n_pieces, self._begin + steps
+        numbers = ((steps // SEGMENT * len(self._warps) + self._warps) * SEGMENT + steps % SEGMENT) % n_pieces
+        return _tiled(numbers % (n_pieces // MATRIX * MATRIX)) if self._is_tile else numbers
+
+
+class Rows(Together):
+    """CTAs that each read a part of their own from its beginning on, a row of one piece per warp at each step."""
+
+    def __init__(self, cutter: Cutter, ctas: int, warps: int) -> None:
+        super().__init__(cutter, ctas * warps)
+        part = cutter.footprint.n_pieces // ctas
+        self._begin = self._warps // warps * part + self._warps % warps
+        self._per_row = warps
+
+    def _numbers(self, steps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return (self._begin + steps * self._per_row) % self._cutter.footprint.n_pieces
 
 
 def _tiled(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -18,7 +18,9 @@ class SystemCacheSpec(ComponentSpec):
 
     capacity: Bytes = Field(description="size")
     latency: Seconds = Field(description="dependent load that hits here, seen by a CPU core")
-    serves_gpu_reads: bool = Field(description="whether GPU reads look here before memory")
+    serves_gpu_reads: bool = Field(
+        description="whether GPU reads look here before memory: streams that fit do (kernels' tiles are taken to miss)"
+    )
 
 
 class SystemCache(Component):

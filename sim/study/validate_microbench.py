@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -17,7 +17,8 @@ from sim.errors import InputError, Problem
 from sim.paths import find
 from sim.system.cpu_chase import cpu_chase
 from sim.system.machine import Machine
-from sim.system.microbench import FOOTPRINT, Neighbour, StreamRequest, StreamResult, chase, stream
+from sim.system.microbench import StreamResult, chase, stream
+from sim.system.stream_request import FOOTPRINT, Neighbour, StreamRequest
 from sim.yamlfile import load_yaml, validate_model
 
 SCALES = {"GB/s": 1e9, "ns": 1e-9, "us": 1e-6, "x": 1.0}
@@ -171,21 +172,28 @@ def validate_microbench(
     """Run every probe of `measured` (what ships with the project), or only of `records`.
 
     `machine_at`: SM clock in MHz (None: the machine's own) -> machine. `make_queue`: called for each probe, gives the
-    queue of a requester (another arbitration than round robin). `is_other`: it is not the machine that was measured.
+    queue of a requester (another arbitration than round robin). `is_other`: it is not the machine that was measured;
+    what it cannot run is left out, and said so.
 
     Raises:
-        InputError: a probe cannot be run on the machine.
+        InputError: a probe cannot be run on the machine that was measured.
     """
     machine_of = cache(machine_at)
     stream_of = _Streams(make_queue)
     chosen = records if records is not None else (measured or load_microbench()).records
-    rows = []
+    rows, left_out = [], {}
     for number, record in enumerate(chosen, 1):
         if progress is not None:
             progress(f"{number} of {len(chosen)}, {record.group}: {record.id}")
-        row = _row(record, machine_of(record.clock_mhz), stream_of)
-        rows.append(replace(row, is_other=is_other))
-    return MicrobenchReport(tuple(rows), is_whole=records is None and measured is None)
+        try:
+            row = _row(record, machine_of(record.clock_mhz), stream_of)
+        except InputError as error:
+            if not is_other:
+                raise
+            left_out[record.id] = "; ".join(problem.message for problem in error.problems)
+        else:
+            rows.append(replace(row, is_other=is_other))
+    return MicrobenchReport(tuple(rows), is_whole=records is None and measured is None, left_out=left_out)
 
 
 def _row(record: Record, machine: Machine, stream_of: Callable[..., StreamResult]) -> Row:
@@ -259,10 +267,14 @@ class _Streams:
 
 @dataclass(frozen=True, slots=True)
 class MicrobenchReport:
-    """All comparisons. `is_whole`: no record was left out, so counts must reach their target."""
+    """All comparisons. `is_whole`: no record was left aside, so counts must reach their target.
+
+    `left_out`: why a record could not be run on this other machine, by its id.
+    """
 
     rows: tuple[Row, ...]
     is_whole: bool = True
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def of(self, *groups: str, counted: bool = True) -> list[Row]:
         """Rows of some groups."""
@@ -304,6 +316,7 @@ class MicrobenchReport:
             "median_error": {group: self.median_error(group) for group in groups},
             "calibrated": CALIBRATED,
             "read_off": READ_OFF,
+            "left_out": self.left_out,
             "rows": [
                 {
                     "id": row.record.id,
@@ -333,6 +346,9 @@ class MicrobenchReport:
             middle = self.median_error(group)
             if middle is not None:
                 lines.append(f"  {'median error of what counts':<38}{middle:>32.1%}")
+        if self.left_out:
+            lines.append("\nleft out, for this machine cannot run it:")
+            lines += [f"  {name:<38}{why}" for name, why in self.left_out.items()]
         for title, fields in (("chosen with these measurements", CALIBRATED), ("read off one of them", READ_OFF)):
             lines.append(f"\n{title} (all else follows):")
             lines += [f"  {name:<26}{why}" for name, why in fields.items()]

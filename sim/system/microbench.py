@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 
-import numpy as np
-
+from sim.component.cpu import CpuClusterSpec
 from sim.component.profile import Device
 from sim.component.sm import GOLDEN
 from sim.component.stream import MakeQueue, Observed, StreamRun
-from sim.component.stream_pattern import PATTERNS, Cutter, Footprint, banks_of, mapping_of, scattered, slots, walk
+from sim.component.stream_pattern import Cutter, Footprint, Rows, Walks, banks_of, mapping_of, scattered, slots
 from sim.component.stream_warp import Gang, Stream, Touch, WarpQueue
 from sim.component.tlb import Translations
 from sim.engine import Engine
-from sim.errors import InputError, Problem
 from sim.result.trace import CAUSES
 from sim.system.machine import Machine
+from sim.system.stream_request import ACCESSES, PIECE, SECTOR, Neighbour, StreamRequest, Tenant
 
-FOOTPRINT = 256 << 20
-"""Default: what the published measurements read per point (240-280 MB)."""
-PIECE = 512
-"""Most bytes that a warp asks for at once: 32 lanes of 16 B."""
 LOAD = 64
 """Bytes that a lone load of a thread moves: one burst of a channel."""
-SECTOR = 32
-"""Least bytes that memory gives: a sector of a line."""
 BOUND_FROM = 0.9
 """A hop that is busier than this is what binds; below, latency does."""
 WINDOW_PS = 6_000_000
@@ -43,109 +37,11 @@ KNEE, KNEE_WINDOWS = 3, 2
 """Where bytes in flight are within this factor of what covers the latency, the state takes longer to settle."""
 MIXED_WINDOWS = 4
 """So many times longer a window is where reads and writes take turns: their mix must be the whole run's."""
-ROW_STEPS = 16
 ROUNDS = 2
 """Rounds of a barrier kernel that a window holds, about."""
-ACCESSES = {"read": ("read",), "write": ("write",), "copy": ("read", "write")}
 TENANT_S = 0.5e-6
 """A tenant besides the GPU moves, at a time, about what its own way carries in so long, over all channels."""
 TENANT_WINDOW_PS = 24_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """A kernel with barriers that runs beside: in each of its CTAs all warps load 512 B, wait for each other, compute.
-
-    `pause_ns`: how long they compute between two loads.
-    """
-
-    ctas: int
-    warps: int
-    pause_ns: float
-
-
-@dataclass(frozen=True, slots=True)
-class StreamRequest:
-    """What to run: CTAs round robin over SMs, each with `inflight` bytes outstanding, shared by its warps.
-
-    `footprint`: bytes that are read over and over. `has_chase`: a dependent chase over the same footprint runs beside.
-    `kind`: read, write or copy (half of the pieces each). `is_batched`: a warp asks for all its pieces at once and
-    waits for all of them, as a loop does that loads and then uses; otherwise the next leaves when one arrives.
-    `neighbour`: a kernel with barriers beside. `beside`: other components that move data as fast as they can, each in
-    its own way ("nic", "cpu0=write").
-    """
-
-    ctas: int
-    inflight: int
-    pattern: str = "tile"
-    warps: int = 4
-    footprint: int = FOOTPRINT
-    has_chase: bool = False
-    kind: str = "read"
-    is_batched: bool = False
-    neighbour: Neighbour | None = None
-    beside: tuple[str, ...] = ()
-
-    @property
-    def depth(self) -> int:
-        """Pieces that a warp keeps outstanding."""
-        return max(1, -(-self.inflight // (self.warps * PIECE)))
-
-    @property
-    def piece(self) -> float:
-        """Bytes of a piece."""
-        return self.inflight / self.warps / self.depth
-
-    @property
-    def _is_watched(self) -> bool:
-        """Whether there is something to see without any stream."""
-        return self.has_chase or self.neighbour is not None
-
-    def to_dict(self) -> dict[str, object]:
-        """What was asked, for a result."""
-        names = {"inflight": "inflight_bytes", "footprint": "footprint_bytes"}
-        return {names.get(name, name): value for name, value in asdict(self).items()}
-
-    def check(self, machine: Machine) -> None:
-        """Whether it can be run.
-
-        Raises:
-            InputError: everything that is wrong with it.
-        """
-        problems = [
-            Problem(f"must be {least} or more, not {value}", code="bad_argument", path=name)
-            for name, value, least in (("ctas", self.ctas, 0 if self._is_watched else 1), ("warps", self.warps, 1))
-            if value < least
-        ]
-        if self.pattern not in PATTERNS:
-            hint = f"there are: {', '.join(PATTERNS)}"
-            problems.append(Problem(f"no pattern {self.pattern[:40]!r}", "bad_argument", path="pattern", hint=hint))
-        capacity = machine.memory.capacity
-        if not PIECE <= self.footprint <= capacity:
-            message = f"{self.footprint} B are not between {PIECE} B and the {capacity} B of memory"
-            problems.append(Problem(message, code="bad_argument", path="footprint"))
-        if self.warps >= 1 and self.ctas >= 1:
-            problems += self._check_sizes(machine)
-        problems += [problem for each in self.beside for problem in _check_tenant(machine, each)]
-        if problems:
-            raise InputError(problems)
-
-    def _check_sizes(self, machine: Machine) -> Iterator[Problem]:
-        gpu = machine.gpu
-        most = min(gpu.max_ctas_per_sm, gpu.max_threads_per_sm // (self.warps * gpu.threads_per_warp))
-        if self.ctas > most * gpu.sms:
-            message = f"{self.ctas} CTAs of {self.warps} warps are more than the {most * gpu.sms} that run at once"
-            yield Problem(message, code="bad_argument", path="ctas", hint="give fewer CTAs or fewer warps")
-        if self.inflight < self.warps * SECTOR:
-            message = f"{self.inflight} B in flight are less than a sector of {SECTOR} B for each of {self.warps} warps"
-            yield Problem(message, code="bad_argument", path="inflight", hint="give more bytes, or fewer warps")
-        room = gpu.registers_per_sm * 4 + gpu.shared_memory_per_sm
-        if self.inflight * -(-self.ctas // gpu.sms) > room:
-            message = f"what the CTAs of an SM have in flight must fit into its registers and shared memory, {room} B"
-            yield Problem(message, code="bad_argument", path="inflight", hint="give fewer bytes, or fewer CTAs")
-        elif self.footprint < self.inflight * self.ctas:
-            message = f"{self.footprint} B are less than the {self.inflight * self.ctas} B in flight at once"
-            yield Problem(message, code="bad_argument", path="footprint", hint="give a larger footprint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +103,10 @@ class _Setting:
             "random" if request.pattern == "random" and each == "read" else each for each in ACCESSES[request.kind]
         )
 
+    @cached_property
+    def _spread_ps(self) -> int:
+        return max(self.run.round_trip_ps, self.round_ps)
+
     def _cutter(self, piece: float, n_bytes: int | None = None) -> Cutter:
         return _cutter(self.machine, self.device, n_bytes or self.request.footprint, piece)
 
@@ -215,11 +115,12 @@ class _Setting:
         request, n_warps = self.request, self.n_warps
         cutter = self._cutter(request.piece if request.ctas else float(PIECE))
         n_pieces = cutter.footprint.n_pieces
+        walks = Walks(cutter, request.pattern, n_warps)
         anywhere = islice(scattered(cutter, self.seed), n_pieces if is_full else None)
         for number in range(n_warps):
             pieces: Iterator[Touch] = anywhere
             if request.pattern != "random":
-                pieces = walk(cutter, request.pattern, n_warps, number)
+                pieces = walks.of(number)
                 if is_full:
                     pieces = islice(pieces, n_pieces // n_warps + (number < n_pieces % n_warps))
             turn = number % len(self.accesses)  # half of a copy's warps begin with a write: reads and writes come mixed
@@ -233,7 +134,7 @@ class _Setting:
 
     def _start_ps(self, number: int) -> int:
         """When the `number`-th requester begins: they are spread over a round, for they do not run in lock step."""
-        return round(number * GOLDEN % 1.0 * max(self.run.round_trip_ps, self.round_ps))
+        return round(number * GOLDEN % 1.0 * self._spread_ps)
 
     def add_chases(self, n: int) -> None:
         """The dependent chase, or `n` of them that stand for it."""
@@ -242,20 +143,26 @@ class _Setting:
 
     def add_neighbours(self, neighbour: Neighbour) -> None:
         """Each CTA of the kernel beside reads a part of its own of the memory, from its beginning to its end."""
-        part = self.machine.memory.capacity // 2 // neighbour.ctas // PIECE * PIECE
-        cutter = self._cutter(PIECE, part * neighbour.ctas)
+        cutter = self._cutter(PIECE, self.machine.memory.capacity // 2)
+        rows = Rows(cutter, neighbour.ctas, neighbour.warps)
         for cta in range(neighbour.ctas):
-            warps = [_row(cutter, cta * part, neighbour.warps, warp) for warp in range(neighbour.warps)]
+            warps = [rows.of(cta * neighbour.warps + warp) for warp in range(neighbour.warps)]
             self.run.add_neighbour(warps, round(neighbour.pause_ns * 1e3), self._start_ps(cta))
 
     def add_tenant(self, each: str) -> None:
-        """A component that moves data beside, over all of its ways to memory."""
-        name, access = _tenant(each)
-        for way in self.machine.ways_to_memory(name):
+        """A component that moves data beside, over all of its ways to memory; of a cluster each core is a requester."""
+        tenant, spec = Tenant.of(each), self.machine.components[Tenant.of(each).name].spec
+        least = self.machine.memory.channels * SECTOR
+        for way in self.machine.ways_to_memory(tenant.name):
             hops = tuple(hop for each in way if (hop := self.hops[each]) is not None)
-            rate = min(hop.rates[access] for hop in hops)
-            blocks = max(1, round(rate * TENANT_S / self.machine.memory.channels / SECTOR))
-            self.run.add_tenant(name, hops, float(blocks * self.machine.memory.channels * SECTOR), access)
+            rate = min(hop.rates[tenant.access] for hop in hops)
+            if isinstance(spec, CpuClusterSpec):
+                for most in spec.bytes_under_way(tenant.cores):
+                    size = max(1, most // 4 // least) * least
+                    self.run.add_tenant(tenant.name, hops, float(min(size, most)), tenant.access, float(most))
+            else:
+                size = max(1, round(rate * TENANT_S / least)) * least
+                self.run.add_tenant(tenant.name, hops, float(size), tenant.access)
 
     @property
     def _rate(self) -> float:
@@ -302,33 +209,8 @@ class _Setting:
         return 3 * round_trip + round_ps + self.walk_ps, window
 
 
-def _row(cutter: Cutter, start: int, warps: int, warp: int) -> Iterator[Touch]:
-    """512 B of each step's row of warps, step after step."""
-    step = 0
-    while True:
-        steps = np.arange(step, step + ROW_STEPS, dtype=np.int64)
-        yield from cutter.cut(start + (steps * warps + warp) * PIECE)
-        step += ROW_STEPS
-
-
-def _tenant(each: str) -> tuple[str, str]:
-    name, _, access = each.partition("=")
-    return name, access or "read"
-
-
-def _check_tenant(machine: Machine, each: str) -> Iterator[Problem]:
-    """What is wrong with a component that is to run beside, "NAME" or "NAME=write"."""
-    name, access = _tenant(each)
-    if access not in ("read", "write"):
-        yield Problem(f"{each[:40]!r} must be NAME, NAME=read or NAME=write", code="bad_argument", path="beside")
-    able = machine.tenants()
-    if name not in able:
-        hint = f"there are: {', '.join(able)}"
-        yield Problem(f"no component {name[:40]!r} moves data to memory", "bad_argument", path="beside", hint=hint)
-
-
 def _names(machine: Machine, each: str) -> list[str]:
-    return [name for way in machine.ways_to_memory(_tenant(each)[0]) for name in way]
+    return [name for way in machine.ways_to_memory(Tenant.of(each).name) for name in way]
 
 
 def _cutter(machine: Machine, device: Device, n_bytes: int, piece: float) -> Cutter:

@@ -54,6 +54,7 @@ def test_a_changed_machine_stands_in_the_result(capsys: pytest.CaptureFixture[st
     (["microbench", "--plot", "picture.gif"], ["plot"]),
     (["microbench", "stream", "--ctas", "0", "--inflight", "much", "--warps", "0"], ["inflight", "ctas", "warps"]),
     ([*STREAM, "8192", "--beside", "gpu", "--beside", "nic=both"], ["beside", "beside"]),
+    ([*STREAM, "8192", "--beside", "nic:2", "--beside", "cpu0:11", "--beside", "cpu1:x"], ["beside"] * 3),
     (["microbench", "--beside", "nic", "--batched"], ["batched", "beside"]),
     (["validate", "ablation", "--runtime", "vllm"], ["runtime"]),
 ])  # fmt: skip
@@ -126,3 +127,22 @@ def test_ceilings_are_remembered(
     assert refused([*words, "--chase", "--plot", "a.svg"], capsys) == ["chase"]
     for card in ("h100-sxm", "rtx-5090"):
         assert refused([*words, "--hardware", card], capsys) == ["memory"]
+
+
+def test_what_another_machine_cannot_run_is_left_out_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "two.yaml"
+    probes = {"cores": {"kind": "cpu", "cluster": "cpu0", "footprint": 1000},
+              "many": {"kind": "stream", "ctas": 384, "inflight": 2048},
+              "few": {"kind": "stream", "ctas": 8, "inflight": 2048}}  # fmt: skip
+    records = [{"id": name, "group": "here", "value": 1, "unit": "ns" if name == "cores" else "GB/s", "quality": "high",
+                "clock_mhz": None, "probe": probe, "source": "here", "conditions": ""}
+               for name, probe in probes.items()]  # fmt: skip
+    head = 'schema: sparksim.microbench/1\nhardware: dgx-spark\nsources: {here: "me"}\nrecords:\n'
+    file.write_text(head + "".join(f"  - {json.dumps(record)}\n" for record in records))
+    words = ["microbench", "--measured", str(file), "--hardware", "h100-sxm", "--set", "gpu.sms=4"]
+    found = printed(words, capsys)
+    assert [row["id"] for row in found["rows"]] == ["few"]  # type: ignore[attr-defined]
+    assert set(found["left_out"]) == {"cores", "many"}  # type: ignore[call-overload]
+    assert refused(["microbench", "--measured", str(file), "--hardware", "h100-sxm", "--ctas", "1"], capsys) == ["ctas"]

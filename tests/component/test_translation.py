@@ -10,7 +10,8 @@ import pytest
 from sim.api import load_hardware
 from sim.component.tlb import Translations
 from sim.system.machine import Machine
-from sim.system.microbench import StreamRequest, chase, stream
+from sim.system.microbench import chase, stream
+from sim.system.stream_request import StreamRequest
 
 MIB, GIB = 1 << 20, 1 << 30
 

@@ -11,9 +11,9 @@ import pytest
 
 from sim.component.profile import Profile
 from sim.cost.program import Grid, Kernel, Operand, Work
-from sim.system.microbench import StreamRequest
 from sim.system.microbench import stream as run_stream
 from sim.system.prediction import launch_costs
+from sim.system.stream_request import StreamRequest
 from sim.workload.runtime_file import load_runtime
 from tests.device import machine, simulate, stream
 

@@ -15,7 +15,7 @@ import sim
 from sim.api import load_hardware
 from sim.component.sm import GOLDEN
 from sim.component.stream import MakeQueue, StreamRun
-from sim.component.stream_pattern import Cutter, Footprint, mapping_of, walk
+from sim.component.stream_pattern import Cutter, Footprint, Walks, mapping_of
 from sim.component.stream_warp import Counted, Stream, WarpQueue
 from sim.component.transfer import Part, Requester
 from sim.engine import Engine, Event, FairServer
@@ -23,7 +23,8 @@ from sim.errors import InputError
 from sim.study.ablation import one_queue
 from sim.system.cpu_chase import cpu_chase
 from sim.system.machine import Machine
-from sim.system.microbench import StreamRequest, StreamResult, chase, stream
+from sim.system.microbench import StreamResult, chase, stream
+from sim.system.stream_request import StreamRequest
 
 KIB = 1024
 
@@ -81,11 +82,12 @@ def tenants(groups: Sequence[int]) -> list[float]:
     engine = Engine()
     run = StreamRun(SPARK.device(engine), engine, SPARK.memory.channels)
     cutter = Cutter(mapping_of(SPARK.memory), Footprint(256 << 20, 512.0, 24 << 20))
+    walks = Walks(cutter, "tile", 4 * sum(groups))
     counts = [Counted() for _ in groups]
     number = 0
     for group, count in zip(groups, counts, strict=True):
         for _ in range(4 * group):
-            pieces = walk(cutter, "tile", 4 * sum(groups), number)
+            pieces = walks.of(number)
             run.add_stream(
                 Stream(pieces, ("read",), 4, round(number * GOLDEN % 1 * run.round_trip_ps), count, run.device.issue_ps)
             )
@@ -130,6 +132,20 @@ def test_what_fits_into_l2_does_not_touch_memory() -> None:
     found = stream(SPARK, StreamRequest(8, 16 * KIB, footprint=16 << 20))
     assert found.stream_bytes_per_s > 1.5 * SUSTAINED
     assert found.utilization["memory"] == 0.0
+
+
+def test_a_memory_side_cache_serves_the_gpu_only_where_it_says_so_and_fits() -> None:
+    """40 MiB do not fit L2's 24; a cache of 64 MB behind the link has them, and then the link binds, not memory."""
+    request = StreamRequest(192, 8 * KIB, footprint=40 << 20)
+    large = {"system_cache__capacity": "64 MB"}
+    without, beside = (stream(machine(**large, system_cache__serves_gpu_reads=each), request) for each in (False, True))
+    small = stream(machine(system_cache__serves_gpu_reads=True), request)  # 16 MB: the walk evicts all of it
+    assert without.bound == small.bound == "memory"
+    assert beside.utilization["memory"] == 0.0
+    assert beside.bound == "link"
+    assert beside.stream_bytes_per_s == pytest.approx(LINK, rel=0.02)
+    full = stream(machine(**large, system_cache__serves_gpu_reads=True), request, is_full=True)
+    assert full.stream_bytes_per_s == pytest.approx(LINK, rel=0.03)
 
 
 @pytest.mark.parametrize("pattern", ["tile", "random"])
@@ -250,6 +266,14 @@ def test_tenants_without_streams_get_all_that_their_ways_carry() -> None:
     found = beside_streams("cpu0", "nic", ctas=1)
     assert found.beside_bytes_per_s["cpu0"] == pytest.approx(alone("cpu0"), rel=0.02)
     assert found.beside_bytes_per_s["nic"] == pytest.approx(alone("nic"), rel=0.02)
+
+
+@pytest.mark.parametrize(("cores", "lines"), [(1, 64), (2, 128), (5, 320)])
+def test_cores_move_what_they_have_under_way(cores: int, lines: int) -> None:
+    """Little's law for lines of 64 B and 113 ns, up to what the cluster moves."""
+    found = beside_streams(f"cpu0:{cores}", ctas=1).beside_bytes_per_s["cpu0"]
+    assert found <= lines * 64 / 113e-9
+    assert found == pytest.approx(min(lines * 64 / 113e-9, 100e9), rel=0.16)  # less a piece's own time at its hops
 
 
 def test_half_of_the_links_of_the_adapter_carry_half() -> None:
