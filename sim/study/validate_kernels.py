@@ -60,6 +60,11 @@ class Compared:
         if self.row.op == "attention":
             seen = sizes["batch"] * sizes["context"]
             return f"keys {'up to 2^12' if seen <= 2**12 else 'up to 2^16' if seen <= 2**16 else 'above'}"
+        if self.row.op in ("mla", "gdn"):
+            tokens = sizes["batch"] * sizes["query"]
+            return f"tokens {'up to 2^8' if tokens <= 2**8 else 'up to 2^12' if tokens <= 2**12 else 'above'}"
+        if self.row.op == "quantize":
+            return "elements up to 2^20" if sizes["rows"] * sizes["width"] <= 2**20 else "elements above 2^20"
         if self.row.op == "moe":
             rows = next(name for low, high, name in M_CLASSES if low <= sizes["tokens"] <= high)
             return f"{rows.replace('m', 'tokens', 1)}, {'equal' if sizes['power'] == 0 else 'power law'}"
