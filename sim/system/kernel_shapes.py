@@ -265,6 +265,7 @@ def _gdn(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
         query=query,
         is_delta=True,
         dtype=dtype,
+        state_dtype=runtime.state_dtype,
     )
     return [*(norms if query > 1 else []), *chunks, scan]
 
@@ -282,6 +283,7 @@ def _mamba2(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
         value_dim=head_dim,
         query=query,
         dtype=dtype,
+        state_dtype=runtime.state_dtype,
     )
     return [*chunks, scan]
 
