@@ -90,8 +90,10 @@ def kernel(
     """Predict one op on a runtime's kernels, alone on the machine.
 
     `op`: gemm (`m`, `n`, `k`), attention (`batch`, `heads`, `kv_heads`, `head_dim`, `query`, `context`, `window`), moe
-    (`tokens`, `hidden`, `intermediate`, `experts`, `top_k`, `skew`), norm and quantize (`rows`, `width`), elementwise
-    (`elements`, `reads`, `writes`), copy (`size` in bytes). `dtype`: format of the weights (attention: of the keys).
+    (`tokens`, `hidden`, `intermediate`, `experts`, `top_k`, `skew`, `power`, `gated`), mla (`batch`, `heads`, `query`,
+    `context`), gdn (`batch`, `query`, `key_heads`, `value_heads`), mamba2 (`batch`, `query`, `heads`, `groups`), norm
+    and quantize (`rows`, `width`), elementwise (`elements`, `reads`, `writes`), copy (`size` in bytes). `dtype`: format
+    of the weights (attention: of the keys).
     Weights and KV come from memory; activations were just written, so that L2 holds them as far as they fit.
     `has_lanes`: keep what the SMs did, for a picture.
 

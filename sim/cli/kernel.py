@@ -23,6 +23,9 @@ SIZES = {
     "gemm": ("m", "n", "k"),
     "attention": ("batch", "heads", "kv_heads", "head_dim", "query", "context", "window"),
     "moe": ("tokens", "hidden", "intermediate", "experts", "top_k", "skew", "power", "gated"),
+    "mla": ("kv_rank", "rope_dim", "nope_dim", "value_dim"),
+    "gdn": ("key_heads", "value_heads", "key_dim"),
+    "mamba2": ("groups", "state"),
     "norm, quantize": ("rows", "width"),
     "elementwise": ("elements", "reads", "writes"),
     "copy": ("size",),
@@ -32,7 +35,7 @@ REAL = frozenset({"skew", "power", "reads", "writes"})
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    parser.add_argument("op", help="gemm, attention, moe, norm, elementwise, quantize or copy")
+    parser.add_argument("op", help="gemm, attention, moe, mla, gdn, mamba2, norm, elementwise, quantize or copy")
     parser.add_argument("--hardware", default="dgx-spark", help="machine (default dgx-spark)")
     parser.add_argument("--runtime", default="vllm", help="NAME[@VERSION] whose kernels run it (default vllm)")
     parser.add_argument("--dtype", help="format of the weights; attention: of the KV cache")

@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sim.errors import InputError, Problem
 
-KERNELS_ONLY = ("chip", "op", "dtype", "sample", "seed")
+if TYPE_CHECKING:
+    from sim.plot.kernel_parity import Pair
+    from sim.study.validate_kernels import KernelReport
+
+KERNELS_ONLY = ("chip", "op", "dtype", "sample", "seed", "plot")
 INFERENCE_ONLY = ("family", "rows", "markdown")
 DEFAULT_SAMPLE = 300
 
@@ -21,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dtype", help="only this format")
     group.add_argument("--sample", type=int, help=f"rows of each table, drawn (default {DEFAULT_SAMPLE}; 0 = all)")
     group.add_argument("--seed", type=int, help="of the draw (default 0)")
+    group.add_argument(
+        "--plot", metavar="FOLDER", help="draw parity.svg and stairs.svg (GEMMs: latency against M) there"
+    )
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -49,7 +58,30 @@ def execute(arguments: argparse.Namespace) -> int:
     rows = read_rows(Wanted(*filters, sample, arguments.seed or 0))
     report = validate_kernels(rows, everything)
     print(json.dumps(report.to_dict(), indent=2) if arguments.json else report.to_text())
+    if arguments.plot is not None:
+        from sim.plot.kernel_parity import draw_parity, draw_stairs  # noqa: PLC0415 - matplotlib is slow to load
+
+        shown = pairs(report)
+        draw_parity(shown, Path(arguments.plot) / "parity.svg")
+        draw_stairs(shown, Path(arguments.plot) / "stairs.svg")
+        print(f"wrote {arguments.plot}/parity.svg, {arguments.plot}/stairs.svg", file=sys.stderr)
     broken = report.broken_targets()
     for line in broken:
         print(f"broken: {line}", file=sys.stderr)
     return 3 if arguments.check and broken else 0
+
+
+def pairs(report: KernelReport) -> list[Pair]:
+    """The comparisons as pictures want them."""
+    from sim.plot.kernel_parity import Pair  # noqa: PLC0415
+
+    held_out = set(map(id, report.held_out()))
+    found = []
+    for one in report.compared:
+        row, sizes = one.row, one.row.sizes
+        is_gemm = row.op == "gemm"
+        stair = f"{row.runtime} {row.dtype}, N {sizes['n']:,}, K {sizes['k']:,}" if is_gemm else ""
+        panel = f"{row.table}, {row.runtime}\n{row.chip}"
+        rows = sizes["m"] if is_gemm else 0
+        found.append(Pair(panel, row.dtype, stair, rows, row.latency_s, one.predicted_s, id(one) in held_out))
+    return found

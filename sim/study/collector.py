@@ -14,6 +14,8 @@ from sim.workload.runtime import RuntimeSpec
 
 ROOM = 1.05
 """Weights that just do not fit still hit for the most part: replacement is not strictly by last use."""
+LATENT = 576
+"""Elements of a latent with its rotary part, in DeepSeek's and Kimi's models."""
 WRITTEN_PLACES = 1.5
 """Room in L2 that written tensors take of what has just been read: they push out more than their size."""
 
@@ -37,7 +39,8 @@ def start_of(row: Measured, capacity: float, *, is_quantized: bool) -> Start:
 
     Whole tensors lie evenly over the sets, so that what fits all stays and what does not is all gone (LRU).
     """
-    return {"attention": _attention, "moe": _moe}.get(row.op, _gemm)(row, capacity, is_quantized)
+    starts = {"attention": _attention, "moe": _moe, "mla": _mla, "gdn": _gdn, "quantize": _quantize}
+    return starts.get(row.op, _gemm)(row, capacity, is_quantized)
 
 
 def _attention(row: Measured, capacity: float, _is_quantized: bool) -> Start:
@@ -47,6 +50,27 @@ def _attention(row: Measured, capacity: float, _is_quantized: bool) -> Start:
     keys = width * sizes["kv_heads"] * seen * formats()[row.dtype].bits_per_weight / 8
     queries = 2.0 * width * sizes["heads"] * sizes["query"]
     return Start(float(keys + queries <= capacity), float(keys <= capacity))
+
+
+def _mla(row: Measured, capacity: float, _is_quantized: bool) -> Start:
+    sizes = row.sizes
+    keys = sizes["batch"] * sizes["context"] * LATENT * formats()[row.dtype].bits_per_weight / 8
+    queries = 2.0 * sizes["batch"] * sizes["query"] * sizes["heads"] * LATENT
+    return Start(float(keys + queries <= capacity), float(keys <= capacity))
+
+
+def _gdn(row: Measured, capacity: float, _is_quantized: bool) -> Start:
+    sizes = row.sizes
+    tokens = sizes["batch"] * sizes["query"]
+    states = 4.0 * sizes["batch"] * sizes["value_heads"] * sizes["key_dim"] * sizes["value_dim"]
+    inputs = 2.0 * tokens * (2 * sizes["key_heads"] * sizes["key_dim"] + sizes["value_heads"] * sizes["value_dim"])
+    return Start(float(inputs + states <= capacity), float(inputs + states <= capacity))
+
+
+def _quantize(row: Measured, capacity: float, _is_quantized: bool) -> Start:
+    """Read and written over and over: the rows stay in L2 where both fit."""
+    elements = row.sizes["rows"] * row.sizes["width"]
+    return Start(float(3.0 * elements <= capacity))
 
 
 def _moe(row: Measured, capacity: float, _is_quantized: bool) -> Start:

@@ -47,7 +47,14 @@ GEMM_BYTES = {"bf16": 2.0, "fp8": 1.0, "fp8_block": 1.0, "nvfp4": 0.5}
 """Bytes per weight as the collectors count them (scales left out) when they choose how many copies to make."""
 
 
-DRAWN_BY = {"gemm": ("n", "k"), "attention": ("heads", "head_dim"), "moe": ("hidden", "intermediate")}
+DRAWN_BY = {
+    "gemm": ("n", "k"),
+    "attention": ("heads", "head_dim"),
+    "moe": ("hidden", "intermediate"),
+    "mla": ("heads", "batch"),
+    "gdn": ("value_heads", "batch"),
+    "quantize": ("width", "width"),
+}
 """The two sizes by which half of the rows are drawn for calibration."""
 
 
@@ -232,6 +239,10 @@ def _attention(values: Sequence[Any]) -> tuple[str, Shape, float]:
     known = str(kv_dtype) if dtype == "bfloat16" else f"{kv_dtype} beside {dtype}"
     if source == "triton" and head_dim == 128 and not window:
         known = "chunked"  # Llama 4's layers; the same sizes stand there again, run by FlashInfer
+    if query == 1 and step == 0:
+        known = (
+            "one token"  # of a prompt: they run the kernels of prompts, which an op with one query does not mean here
+        )
     return known, tuple((name, int(size)) for name, size in sizes.items()), float(latency)
 
 
@@ -261,11 +272,46 @@ def _moe(values: Sequence[Any]) -> tuple[str, Shape, float]:
     return str(dtype) if ranks == 1 else "shared out", tuple(sizes.items()), float(latency)
 
 
+MLA_COLUMNS = ("mla_dtype", "kv_cache_dtype", "num_heads", "batch_size", "isl", "step", "latency")
+
+
+def _mla(values: Sequence[Any]) -> tuple[str, Shape, float]:
+    dtype, kv_dtype, heads, batch, query, step, latency = values
+    sizes = {"batch": int(batch), "heads": int(heads), "query": int(query), "context": int(query + step)}
+    known = str(kv_dtype) if dtype == "bfloat16" and (query > 1 or step) else f"{kv_dtype} beside {dtype}"
+    return known, tuple(sizes.items()), float(latency)
+
+
+GDN_COLUMNS = (
+    "kernel_source", "batch_size", "seq_len", "num_k_heads", "head_k_dim", "num_v_heads", "head_v_dim", "latency",
+)  # fmt: skip
+
+
+def _gdn(values: Sequence[Any]) -> tuple[str, Shape, float]:
+    """The delta rule; the convolution before it has rows of its own, which are passed over."""
+    source, batch, query, key_heads, key_dim, heads, value_dim, latency = values
+    sizes = {"batch": batch, "query": query, "key_heads": key_heads, "value_heads": heads}
+    sizes |= {"key_dim": key_dim, "value_dim": value_dim}
+    known = "bfloat16" if "gated_delta_rule" in source and not (query == 1 and "chunk" in source) else str(source)
+    return known, tuple((name, int(size)) for name, size in sizes.items()), float(latency)
+
+
+def _quantize(values: Sequence[Any]) -> tuple[str, Shape, float]:
+    dtype, rows, width, latency = values
+    return str(dtype), (("rows", int(rows)), ("width", int(width))), float(latency)
+
+
 def _one(runtime: str, dtype: str, sizes: dict[str, Any]) -> int:
     return 1
 
 
 READERS = {
+    "mla-context": Reader("mla", "mla/{}/*/context_mla_perf.parquet", MLA_COLUMNS, _mla, _one),
+    "mla-generation": Reader("mla", "mla/{}/*/generation_mla_perf.parquet", MLA_COLUMNS, _mla, _one),
+    "gdn": Reader("gdn", "linear_attention/{}/*/gdn_perf.parquet", GDN_COLUMNS, _gdn, _one),
+    "quantize": Reader(
+        "quantize", "quantize/{}/*/scale_matrix_perf.parquet", ("quant_dtype", "m", "k", "latency"), _quantize, _one
+    ),
     "moe": Reader("moe", "moe/{}/*/moe_perf.parquet", MOE_COLUMNS, _moe, _one),
     "gemm": Reader("gemm", "gemm/{}/*/gemm_perf.parquet", ("gemm_dtype", "m", "n", "k", "latency"), _gemm, gemm_copies),
     "attention-context": Reader(

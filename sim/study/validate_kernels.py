@@ -28,6 +28,10 @@ Folders = Sequence[str | Path]
 LARGE_WEIGHTS = 2**24
 SMALLEST_COUNTED = 2**20
 WEIGHT_BOUND_ROWS = 64
+WIDE_ROWS = 128
+MOST_BIAS = 0.05
+FEWEST = 5
+"""Comparisons from which on a class tells of a bias."""
 CEILING_BYTES = 600_000_000
 LEAST_SHARE = 0.7
 WORST = 10
@@ -60,6 +64,11 @@ class Compared:
         if self.row.op == "attention":
             seen = sizes["batch"] * sizes["context"]
             return f"keys {'up to 2^12' if seen <= 2**12 else 'up to 2^16' if seen <= 2**16 else 'above'}"
+        if self.row.op in ("mla", "gdn"):
+            tokens = sizes["batch"] * sizes["query"]
+            return f"tokens {'up to 2^8' if tokens <= 2**8 else 'up to 2^12' if tokens <= 2**12 else 'above'}"
+        if self.row.op == "quantize":
+            return "elements up to 2^20" if sizes["rows"] * sizes["width"] <= 2**20 else "elements above 2^20"
         if self.row.op == "moe":
             rows = next(name for low, high, name in M_CLASSES if low <= sizes["tokens"] <= high)
             return f"{rows.replace('m', 'tokens', 1)}, {'equal' if sizes['power'] == 0 else 'power law'}"
@@ -216,12 +225,10 @@ class KernelReport:
                 _head("the runtimes' own disagreement"),
                 *(_line(" ".join(k), f) for k, f in self.apart.items()),
             ]
-        for title, key in (
-            ("chip, op, format, runtime", _set),
-            ("m from 128 on, and below", target_class),
-            ("size class", _class),
-        ):
+        for title, key in (("chip, op, format, runtime", _set), ("m from 128 on, and below", target_class)):
             lines += ["", _head(title), *(_line(name, f) for name, f in self.groups(key).items())]
+        lines += ["", _head(f"size class; * large m, bias above {MOST_BIAS:.0%}")]
+        lines += [_line(name, f) + ("  *" if _is_biased(name, f) else "") for name, f in self.groups(_class).items()]
         lines += ["", f"the {WORST} worst"]
         for one in self.worst():
             sizes = " ".join(f"{name}={size}" for name, size in one.row.shape)
@@ -249,6 +256,12 @@ def target_class(one: Compared) -> str:
 
 def _class(one: Compared) -> str:
     return f"{_set(one)}, {one.size_class}"
+
+
+def _is_biased(name: str, f: Figures) -> bool:
+    """Whether a class of GEMMs with more than 128 rows is off to one side."""
+    is_large = any(f", {rows}, n*k" in name for low, _, rows in M_CLASSES if low > WIDE_ROWS)
+    return is_large and f.count >= FEWEST and abs(f.bias) > MOST_BIAS
 
 
 def _plain(f: Figures) -> dict[str, float]:

@@ -120,7 +120,7 @@ class KernelBench:
 
     def _around(self, op: Attention, kernel: Kernel) -> list[LaunchResult]:
         """What a runtime launches around a split over the keys, and around one that wants groups in another order."""
-        rule, width = self._lowering.rule(op)[1], op.batch * op.query * op.heads * op.head_dim
+        rule, width = self._lowering.rule(op)[1], op.batch * op.query * op.heads * op.values
         extra: list[Op] = []
         if rule.swaps_groups and op.batch > 1 and op.heads > op.kv_heads > 1:
             extra += [

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from math import isfinite
 
 from sim.errors import InputError, Problem
-from sim.workload.op import Attention, Elementwise, Gemm, GroupedGemm, Op
+from sim.workload.op import Attention, Elementwise, Gemm, GroupedGemm, Op, Scan
 from sim.workload.op_builder import choose_kernel
 from sim.workload.quant import formats
 from sim.workload.runtime import RuntimeSpec
 from sim.yamlfile import closest
 
 LARGEST = 2**31
+MLA_SIZES = {"kv_rank": 512, "rope_dim": 64, "nope_dim": 128, "value_dim": 128}
+"""Sizes of DeepSeek's and Kimi's latent attention."""
 Shape = Mapping[str, float]
 
 
@@ -38,13 +40,28 @@ OPS: dict[str, Sizes] = {
         {"skew": 0.0, "power": None, "gated": 1},
         "both grouped GEMMs and what the runtime launches before, between and after them; no router",
     ),
+    "mla": Sizes(
+        ("batch", "heads", "query", "context"),
+        MLA_SIZES,
+        "latent attention alone, over the latents or over the keys and values made from them, as the runtime does it",
+    ),
+    "gdn": Sizes(
+        ("batch", "query", "key_heads", "value_heads"),
+        {"key_dim": 128, "value_dim": 128},
+        "gated delta rule: norms of queries and keys, what is done inside of chunks, the pass over the states",
+    ),
+    "mamba2": Sizes(
+        ("batch", "query", "heads", "groups"),
+        {"head_dim": 64, "state": 128},
+        "state space scan: what is done inside of chunks, the pass over the states",
+    ),
     "norm": Sizes(("rows", "width"), {}, "RMS norm of rows with the residual's sum, as the runtime fuses it"),
     "elementwise": Sizes(("elements",), {"reads": 1, "writes": 1}, "arrays read and written, dtype wide"),
     "quantize": Sizes(("rows", "width"), {}, "activations brought into the format that dtype's GEMM wants"),
     "copy": Sizes(("size",), {}, "bytes from device memory to device memory"),
 }
 """Every op that is modelled."""
-LATER = ("mla", "gdn", "kda", "mamba2", "all_reduce")
+LATER = ("kda", "all_reduce")
 """Ops that the command knows by name and refuses."""
 FRACTIONS = frozenset({"skew", "power", "reads", "writes"})
 MAY_BE_ZERO = FRACTIONS | {"gated"}
@@ -121,6 +138,11 @@ def _together(op: str, shape: Mapping[str, object]) -> list[Problem]:
             ("kv_heads", n["heads"] % n["kv_heads"] == 0, "must divide heads", "one KV head serves heads / kv_heads"),
             ("query", n["query"] <= n["context"], "must not exceed context", "context counts the new tokens too"),
         ]
+    if op == "mla":
+        rules = [("query", n["query"] <= n["context"], "must not exceed context", "context counts the new tokens too")]
+    if op in ("gdn", "mamba2"):
+        heads, keys = ("value_heads", "key_heads") if op == "gdn" else ("heads", "groups")
+        rules = [(keys, n[heads] % n[keys] == 0, f"must divide {heads}", "keys are shared evenly")]
     if op == "moe":
         rules = [("top_k", n["top_k"] <= n["experts"], "must not exceed experts", "each token picks different experts")]
     if op == "elementwise":
@@ -207,6 +229,65 @@ def _moe(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
     return [*ops, *around("moe_weight", rows * hidden), *around("moe_sum", rows * hidden)]
 
 
+def _mla(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
+    rank, rope, nope, value = (int(s.get(name, n)) for name, n in MLA_SIZES.items())
+    heads, query = int(s["heads"]), int(s["query"])
+    is_latent = query == 1 or runtime.latent_prefill == "absorbed"
+    one = Attention(
+        id="mla",
+        site="mla",
+        batch=int(s["batch"]),
+        heads=heads,
+        kv_heads=1 if is_latent else heads,
+        head_dim=rank + rope if is_latent else nope + rope,
+        value_dim=rank if is_latent else value,
+        is_latent=is_latent,
+        query=query,
+        context=int(s["context"]),
+        kv_dtype=dtype if is_latent else runtime.activation_dtype,
+        dtype=runtime.activation_dtype,
+    )
+    return [one]
+
+
+def _gdn(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
+    batch, query, key_heads, heads = (int(s[name]) for name in ("batch", "query", "key_heads", "value_heads"))
+    tokens, key_dim, value_dim = batch * query, int(s.get("key_dim", 128)), int(s.get("value_dim", 128))
+    norms = site_launches(runtime, "linear_norm", tokens * 2 * key_heads * key_dim, tokens * 2 * key_heads)
+    chunks = site_launches(runtime, "linear_chunk", tokens * heads * value_dim, tokens) if query > 1 else []
+    scan = Scan(
+        id="gdn",
+        batch=batch,
+        heads=heads,
+        key_heads=key_heads,
+        key_dim=key_dim,
+        value_dim=value_dim,
+        query=query,
+        is_delta=True,
+        dtype=dtype,
+        state_dtype=runtime.state_dtype,
+    )
+    return [*(norms if query > 1 else []), *chunks, scan]
+
+
+def _mamba2(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
+    batch, query, heads, groups = (int(s[name]) for name in ("batch", "query", "heads", "groups"))
+    tokens, head_dim, state = batch * query, int(s.get("head_dim", 64)), int(s.get("state", 128))
+    chunks = site_launches(runtime, "linear_chunk", tokens * heads * head_dim, tokens) if query > 1 else []
+    scan = Scan(
+        id="mamba2",
+        batch=batch,
+        heads=heads,
+        key_heads=groups,
+        key_dim=state,
+        value_dim=head_dim,
+        query=query,
+        dtype=dtype,
+        state_dtype=runtime.state_dtype,
+    )
+    return [*chunks, scan]
+
+
 def _norm(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
     rows, width = int(s["rows"]), int(s["width"])
     return site_launches(runtime, "ffn_norm", rows * width, rows)
@@ -238,6 +319,9 @@ BUILDERS: dict[str, Callable[[RuntimeSpec, str, Shape], list[Op]]] = {
     "gemm": _gemm,
     "attention": _attention,
     "moe": _moe,
+    "mla": _mla,
+    "gdn": _gdn,
+    "mamba2": _mamba2,
     "norm": _norm,
     "elementwise": _elementwise,
     "quantize": _quantize,

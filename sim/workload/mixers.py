@@ -49,6 +49,7 @@ def _scan(build: OpBuilder, heads: int, key_heads: int, key_dim: int, value_dim:
         query=build.one.query,
         is_delta=is_delta,
         dtype=build.runtime.activation_dtype,
+        state_dtype=build.runtime.state_dtype,
     )
 
 

@@ -281,6 +281,7 @@ class RuntimeSpec(_Frozen):
     kv_dtype: str = Field(description="format of the KV cache unless the user says otherwise")
     kv_dtypes: tuple[str, ...] = Field((), description="formats that it offers for the KV cache; empty = any")
     activation_dtype: str = Field(description="format of the residual stream")
+    state_dtype: str = Field("f32", description="format of recurrent states")
     window_cache: Literal["window", "ubatch", "ring"] = Field(
         "window",
         description="keys that a windowed layer keeps and reads: its window, or window + ubatch; ring: of several "

@@ -340,7 +340,7 @@ def _site_problems(document: Document, spec: RuntimeSpec) -> Iterable[Problem]:
 
 
 def _format_problems(document: Document, spec: RuntimeSpec, settings: Mapping[str, Any]) -> Iterable[Problem]:
-    named = {"kv_dtype": spec.kv_dtype, "activation_dtype": spec.activation_dtype}
+    named = {name: getattr(spec, name) for name in ("kv_dtype", "activation_dtype", "state_dtype")}
     named |= {f"kernels.{name}.activation": rule.activation for name, rule in spec.kernels.items() if rule.activation}
     named |= {f"kv_dtypes.{index}": name for index, name in enumerate(spec.kv_dtypes)}
     for path, name in named.items():
