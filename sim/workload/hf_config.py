@@ -127,6 +127,7 @@ class _Importer:
             ("the vision tower is not modelled: text only",) if architecture in WITHOUT_VISION else (),
             body.is_embedding_scaled,
             body.has_logit_cap,
+            body.drafter,
             body.extra,
         )
         self._check_parameters(model, card.get("parameters"))

@@ -54,6 +54,8 @@ class ModelSpec:
     """The embedding is multiplied by a factor."""
     has_logit_cap: bool = False
     """The logits are squashed or scaled."""
+    drafter: LayerSpec | None = None
+    """The layer of the drafting head (multi-token prediction), whose weights are in `extra`."""
     extra: tuple[Tensor, ...] = ()
     """Weights outside the layers besides embedding, head and last norm."""
 

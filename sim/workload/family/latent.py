@@ -31,7 +31,8 @@ def read_latent(fields: ConfigFields, _architecture: str) -> Body:
         return Body()
     has_experts = [index >= first and index % every == 0 for index in range(count)]
     layers = tuple(LayerSpec(mixer, routed if each else dense) for each in has_experts)
-    return Body(layers, extra=_drafting_layers(fields, LayerSpec(mixer, routed)))
+    extra = _drafting_layers(fields, LayerSpec(mixer, routed))
+    return Body(layers, extra=extra, drafter=LayerSpec(mixer, routed) if extra else None)
 
 
 def _experts(fields: ConfigFields) -> MoeFfn:

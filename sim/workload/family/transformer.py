@@ -20,6 +20,7 @@ class Body:
     is_embedding_scaled: bool = False
     has_logit_cap: bool = False
     extra: tuple[Tensor, ...] = ()
+    drafter: LayerSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
