@@ -64,6 +64,14 @@ PUBLISHED = {
     "deepseek-v3": (684_531_386_000, 2 * 129_280 * 7168),  # MTP holds a second embedding and head; scales counted in
     "glm-4.5-air": (110_468_824_832, 2 * 151_552 * 4096),  # as for DeepSeek
     "phi-4": (14_659_507_200, 0),
+    "phi-4-mini": (3_836_021_760, 0),
+    "llama-3.2-1b": (1_235_814_400, 0),
+    "llama-3.2-3b": (3_212_749_824, 0),
+    "mistral-nemo-12b": (12_247_782_400, 0),
+    "mixtral-8x7b": (46_702_792_704, 0),
+    "nemotron-nano-9b-v2": (8_888_227_328, 0),
+    "qwen3-235b-a22b": (235_093_634_560, 0),
+    "qwen3-next-80b-a3b": (81_324_862_720, 0),
     "seed-oss-36b": (36_151_104_512, 0),
     "kimi-k2": (1_026_408_232_448, 0),
     "llama-4-scout": (108_641_793_536, LLAMA4_VISION),
