@@ -127,9 +127,11 @@ class Changes:
 
 ELSEWHERE = {
     "quant": "take another recipe with --quant, or a recipe file of your own (`sparksim show quants fp8 --yaml`)",
-    "workload": "use --batch, --prompt, --depth and --output; only workload.content is set",
+    "workload": "use --batch, --prompt, --depth and --output; content, draft_tokens and acceptance_length are set",
 }
 """What `--set` does not change, and what does."""
+WORKLOAD = frozenset({"workload.content", "workload.draft_tokens", "workload.acceptance_length"})
+"""What it does change of the workload."""
 
 
 def split_overrides(overrides: Mapping[str, object] | Iterable[str]) -> Changes:
@@ -145,7 +147,7 @@ def split_overrides(overrides: Mapping[str, object] | Iterable[str]) -> Changes:
         if not rest or text == "":
             hint = "write PATH=VALUE, e.g. gpu.sms=96"
             problems.append(Problem("has no value" if rest else "names no field", "bad_override", path=path, hint=hint))
-        elif head in ELSEWHERE and path != "workload.content":
+        elif head in ELSEWHERE and path not in WORKLOAD:
             problems.append(Problem("is not set this way", "bad_override", path=path, hint=ELSEWHERE[head]))
         elif path in changes.given:
             problems.append(Problem("is set twice", "bad_override", path=path))

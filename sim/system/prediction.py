@@ -32,6 +32,7 @@ from sim.workload.optrace import read_ops
 from sim.workload.quant import QuantRecipe, formats, load_quant, resolve_quant
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import LoadedRuntime
+from sim.workload.speculate import read_speculation
 
 Types = Mapping[str, type[Component]]
 Folders = Sequence[str | Path]
@@ -86,7 +87,7 @@ def predict(
         lambda: resolve_quant(model, arguments.quant, runtime.family, search_dirs),
         lambda: _kv_dtype(arguments.kv_dtype or runtime.kv_dtype, runtime),
     )
-    request = Request(arguments.batch, arguments.prompt, arguments.depth, arguments.output)
+    request = _request(arguments, changes, model)
     identity = _identity(arguments, hardware, changes, loaded, model, quant, kv_dtype, cache)
     memory = memory_use(
         hardware,
@@ -116,6 +117,12 @@ def predict(
         else ()
     )
     return RunResult(identity, memory, trace, workload, hardware, ends)
+
+
+def _request(arguments: RunArguments, changes: Changes, model: ModelSpec) -> Request:
+    said = changes.workload
+    guess = read_speculation(said.get("draft_tokens"), said.get("acceptance_length"), model)
+    return Request(arguments.batch, arguments.prompt, arguments.depth, arguments.output, guess)
 
 
 def replay(

@@ -15,15 +15,23 @@ DENSE = frozenset(
         "Ministral3ForCausalLM",
         "Mistral3ForConditionalGeneration",
         "MistralForCausalLM",
+        "Phi3ForCausalLM",
         "Qwen2ForCausalLM",
         "Qwen3ForCausalLM",
         "Qwen3VLForConditionalGeneration",
+        "SeedOssForCausalLM",
     }
 )
 """Grouped-query attention and a gated feed-forward part in every layer."""
 
 MOE = frozenset(
-    {"MixtralForCausalLM", "Qwen3MoeForCausalLM", "GptOssForCausalLM", "Qwen3VLMoeForConditionalGeneration"}
+    {
+        "GptOssForCausalLM",
+        "MiniMaxM2ForCausalLM",
+        "MixtralForCausalLM",
+        "Qwen3MoeForCausalLM",
+        "Qwen3VLMoeForConditionalGeneration",
+    }
 )
 """A mixture of experts in all or some layers."""
 
@@ -44,13 +52,16 @@ GATED_DELTA = frozenset(
 MAMBA2 = frozenset({"NemotronHForCausalLM"})
 """Mamba2, attention and feed-forward parts by a pattern."""
 
+GLM4_MOE = frozenset({"Glm4MoeForCausalLM"})
+"""Grouped-query attention, dense layers first, then experts with a shared one."""
+
 LATENT = frozenset({"DeepseekV3ForCausalLM", "KimiK25ForConditionalGeneration"})
 """Multi-head latent attention."""
 
 LLAMA4 = frozenset({"Llama4ForCausalLM", "Llama4ForConditionalGeneration"})
 """Chunked attention and interleaved experts."""
 
-MODELLED = DENSE | MOE | GEMMA4 | GATED_DELTA | MAMBA2 | LATENT | LLAMA4
+MODELLED = DENSE | MOE | GEMMA4 | GATED_DELTA | MAMBA2 | GLM4_MOE | LATENT | LLAMA4
 
 WITHOUT_VISION = frozenset(
     {
@@ -123,6 +134,8 @@ KNOWN = frozenset(
 
 HARMLESS = frozenset(
     [
+        "use_routing_bias",
+        "mtp_transformer_layers",
         "swiglu_limit",
         "router_aux_loss_coef",
         "output_router_logits",

@@ -20,6 +20,8 @@ CLAIMS = {
     "awq": frozenset({"int4"}),
     "gptq": frozenset({"int4"}),
     "int4": frozenset({"int4"}),
+    "int8": frozenset({"int8"}),
+    "w8a8": frozenset({"int8", "fp8"}),
 }
 """What a model's name may claim, and the recipes that the files must then name."""
 
@@ -34,7 +36,7 @@ STORED = {"FP8": "fp8", "NVFP4": "nvfp4", "W4A16_NVFP4": "nvfp4a16", "W4A16_AWQ"
 """`quant_algo` of single modules in a mixed checkpoint -> storage format."""
 
 _GROUPED = ("compressed-tensors", "modelopt", "modelopt_fp4", "")
-_GROUP_RECIPES = {("float", 4): "nvfp4", ("float", 8): "fp8", ("int", 4): "int4"}
+_GROUP_RECIPES = {("float", 4): "nvfp4", ("float", 8): "fp8", ("int", 8): "int8", ("int", 4): "int4"}
 _KNOWN = f"modelled: {', '.join([*METHODS, *filter(None, _GROUPED)])}"
 
 

@@ -27,7 +27,8 @@ from sim.workload.architecture import (
 from sim.workload.checkpoint import checkpoint_quantization
 from sim.workload.config_fields import ConfigFields
 from sim.workload.family.readers import keys_of, reader_of
-from sim.workload.model import ModelSpec
+from sim.workload.gguf_model import FORMATS_KEY, gguf_config
+from sim.workload.model import ModelSpec, Quantization
 from sim.yamlfile import Document, closest, load_file
 
 DTYPES = {"bfloat16": "bf16", "float16": "f16", "float32": "f32"}
@@ -72,8 +73,7 @@ def load_model(
 
 def _document(path: Path) -> Document:
     if path.suffix.lower() == ".gguf":
-        hint = "give the config.json of the model, and its format with --quant"
-        raise ModelError(Problem("GGUF files are not read yet", code="unsupported_file", file=str(path), hint=hint))
+        return Document(gguf_config(path), str(path), lambda: 0)
     try:
         document = load_file(path)
     except InputError as error:
@@ -107,7 +107,7 @@ class _Importer:
         body = reader_of(architecture)(fields, architecture)
         hidden, vocab = fields.number("hidden_size"), fields.number("vocab_size")
         dtype = self._dtype()
-        quantization = checkpoint_quantization(fields.whole, fields.text, self._path, self._name, fields.problems)
+        quantization = self._quantization()
         fields.raise_problems()
         digest = hashlib.sha256(json.dumps(fields.whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
         model = ModelSpec(
@@ -127,10 +127,18 @@ class _Importer:
             ("the vision tower is not modelled: text only",) if architecture in WITHOUT_VISION else (),
             body.is_embedding_scaled,
             body.has_logit_cap,
+            body.drafter,
             body.extra,
         )
         self._check_parameters(model, card.get("parameters"))
         return model
+
+    def _quantization(self) -> Quantization | None:
+        """What the files say of the formats of the weights."""
+        fields = self._fields
+        if FORMATS_KEY in fields.whole:
+            return Quantization("gguf", "the file's tensors", tensors=tuple(fields.whole[FORMATS_KEY]))
+        return checkpoint_quantization(fields.whole, fields.text, self._path, self._name, fields.problems)
 
     def _architecture(self) -> str:
         fields = self._fields

@@ -19,6 +19,7 @@ from sim.workload.model import ModelSpec
 from sim.workload.op import Host, Op
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime import RuntimeSpec
+from sim.workload.speculate import Speculation, draft_block
 
 KNOTS = 3
 MOST_PASSES = 200_000
@@ -32,6 +33,7 @@ class Request:
     prompt: int = 2048
     depth: int = 0
     output: int = 128
+    speculation: Speculation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +57,34 @@ def lower(model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, request: R
         prompts = prefill_passes(runtime, request)
         knots = _knots("prefill", prompts, build)
         phases.append(Phase("prefill", tuple(_with_request(step, runtime, len(prompts)) for step in knots)))
-    steps = decode_steps(request)
-    if steps:
-        first = request.depth + request.prompt + 1
-        passes = [
-            Pass(request.batch, 1, first, request.batch),
-            Pass(request.batch, 1, first + steps - 1, request.batch),
-        ]
-        phases.append(Phase("decode", tuple(_decode_knots(passes, steps, build))))
+    if steps := decode_steps(request):
+        phases.append(Phase("decode", tuple(_decode(request, steps, build, model, quant, runtime, kv_dtype))))
     return Workload(model.name, tuple(phases))
+
+
+def _decode(
+    request: Request,
+    steps: int,
+    build: Callable[[str, Pass, float], Step],
+    model: ModelSpec,
+    quant: QuantRecipe,
+    runtime: RuntimeSpec,
+    kv_dtype: str,
+) -> list[Step]:
+    """The first and the last pass that makes tokens; with speculation they verify, and drafts come before."""
+    first, guess = request.depth + request.prompt + 1, request.speculation
+    query = guess.drafts + 1 if guess else 1
+    passes = [
+        Pass(request.batch, query, context + query - 1, request.batch * query) for context in (first, first + steps - 1)
+    ]
+    knots = _decode_knots(passes, steps, build)
+    if guess is None:
+        return knots
+    drafted = [draft_block(model, quant, runtime, one, kv_dtype, guess.drafts) for one in passes]
+    return [
+        replace(step, blocks=(block, *step.blocks), weight=step.weight / guess.accepted)
+        for step, block in zip(knots, drafted, strict=False)
+    ]
 
 
 def _with_request(step: Step, runtime: RuntimeSpec, passes: int) -> Step:

@@ -22,12 +22,14 @@ class Quantization:
     """What a checkpoint says of its own quantisation: a recipe name, where that is written, and modules left out.
 
     `modules`: where formats are given module by module, (storage format, modules) each; what they do not name is plain.
+    `tensors`: the same by (tensor class, layer, storage format), of a file that says it of every matrix.
     """
 
     recipe: str
     source: str
     excluded: tuple[str, ...] = ()
     modules: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    tensors: tuple[tuple[str, int | None, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class ModelSpec:
     """The embedding is multiplied by a factor."""
     has_logit_cap: bool = False
     """The logits are squashed or scaled."""
+    drafter: LayerSpec | None = None
+    """The layer of the drafting head (multi-token prediction), whose weights are in `extra`."""
     extra: tuple[Tensor, ...] = ()
     """Weights outside the layers besides embedding, head and last norm."""
 

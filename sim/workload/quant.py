@@ -200,11 +200,8 @@ def resolve_quant(
         InputError: `name` asks for a format that the checkpoint's own quantisation rules out, or another runtime's.
     """
     said = model.quantization.recipe if model.quantization else model.dtype
-    if name is None:
-        recipe = load_quant(said, search_dirs)
-        is_gguf = runtime == GGUF_FAMILY and not recipe.runtimes
-        return _converted(recipe, search_dirs) if is_gguf else _with_exclusions(recipe, model)
-    recipe = name if isinstance(name, QuantRecipe) else load_quant(name, search_dirs)
+    chosen = said if name is None else name
+    recipe = chosen if isinstance(chosen, QuantRecipe) else load_quant(chosen, search_dirs)
     if recipe.runtimes and runtime not in recipe.runtimes:
         raise InputError(
             Problem(
@@ -229,9 +226,9 @@ def resolve_quant(
 def _with_exclusions(recipe: QuantRecipe, model: ModelSpec) -> QuantRecipe:
     """The recipe with what the checkpoint says of single modules: left out and so in its plain dtype, or mixed."""
     said = model.quantization
-    if not said or not (said.excluded or said.modules):
+    if not said or not (said.excluded or said.modules or said.tensors):
         return recipe
-    own: set[tuple[str, int | None, str]] = set()
+    own: set[tuple[str, int | None, str]] = set(said.tensors)
     for fmt, modules in ((model.dtype, said.excluded), *said.modules):
         own |= {(*place, fmt) for place in named_classes(modules, model.layers, model.hidden_size)}
         if said.modules and "lm_head" in modules:

@@ -11,7 +11,18 @@ import pytest
 
 from sim.cli import main
 from sim.errors import ModelError
-from sim.workload.architecture import GATED_DELTA, GEMMA4, LATENT, LIMITS, LLAMA4, MAMBA2, MODELLED, MOE, REASONS
+from sim.workload.architecture import (
+    GATED_DELTA,
+    GEMMA4,
+    GLM4_MOE,
+    LATENT,
+    LIMITS,
+    LLAMA4,
+    MAMBA2,
+    MODELLED,
+    MOE,
+    REASONS,
+)
 from sim.workload.hf_config import load_model
 
 AROUND = [folder / "shared" / "hf_configs" for folder in Path(__file__).parents]
@@ -69,6 +80,7 @@ FAMILY_KEYS: dict[frozenset[str], dict[str, Any]] = {
         "moe_shared_expert_intermediate_size": 256,
         "moe_latent_size": 64,
     },
+    GLM4_MOE: {**ROUTED, "first_k_dense_replace": 1, "num_nextn_predict_layers": 1, "attention_bias": True},
     LATENT: {
         **ROUTED,
         "first_k_dense_replace": 1,

@@ -62,6 +62,17 @@ PUBLISHED = {
     "qwen3.5-35b-a3b": (35_951_822_704, qwen_vision(1152, 4304, 27, 2048)),
     "qwen3.5-122b-a10b": (125_086_497_008, qwen_vision(1152, 4304, 27, 3072)),
     "deepseek-v3": (684_531_386_000, 2 * 129_280 * 7168),  # MTP holds a second embedding and head; scales counted in
+    "glm-4.5-air": (110_468_824_832, 2 * 151_552 * 4096),  # as for DeepSeek
+    "phi-4": (14_659_507_200, 0),
+    "phi-4-mini": (3_836_021_760, 0),
+    "llama-3.2-1b": (1_235_814_400, 0),
+    "llama-3.2-3b": (3_212_749_824, 0),
+    "mistral-nemo-12b": (12_247_782_400, 0),
+    "mixtral-8x7b": (46_702_792_704, 0),
+    "nemotron-nano-9b-v2": (8_888_227_328, 0),
+    "qwen3-235b-a22b": (235_093_634_560, 0),
+    "qwen3-next-80b-a3b": (81_324_862_720, 0),
+    "seed-oss-36b": (36_151_104_512, 0),
     "kimi-k2": (1_026_408_232_448, 0),
     "llama-4-scout": (108_641_793_536, LLAMA4_VISION),
 }
@@ -294,6 +305,15 @@ def test_a_decode_step_reads_every_matrix_once(card: str, runtime_name: str) -> 
             read += op.n * op.k * op.experts
     aside = {"norm", "bias", "linear_conv", "mtp"} | (set() if model.is_tied else {"embedding"})
     assert read == sum(t.elements for t in model.tensor_inventory() if t.tensor_class not in aside)
+
+
+def test_glm4_moe_has_dense_layers_first_and_drafts_with_a_routed_one(tmp_path: Path) -> None:
+    keys = {"n_routed_experts": 8, "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 128}
+    given = {**keys, "first_k_dense_replace": 2, "num_nextn_predict_layers": 1, "attention_bias": True}
+    model = load_model(config(tmp_path, "Glm4MoeForCausalLM", **given))
+    assert [bool(layer.experts) for layer in model.layers] == [False, False] + [True] * 10
+    assert model.drafter == model.layers[-1]
+    assert all(isinstance(each.mixer, AttentionSpec) and each.mixer.qkv_bias for each in model.layers)
 
 
 def test_llama4_has_chunks_in_three_of_four_layers_and_experts_by_turns(tmp_path: Path) -> None:

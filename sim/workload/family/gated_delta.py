@@ -32,7 +32,8 @@ def read_gated_delta(fields: ConfigFields, architecture: str) -> Body:
         return Body()
     full = replace(full, is_gated=is_gated)
     layers = tuple(LayerSpec(full if each else delta, ffn) for each in is_full)
-    return Body(layers, extra=_drafting_head(fields, full, ffn))
+    extra = _drafting_head(fields, full, ffn)
+    return Body(layers, extra=extra, drafter=LayerSpec(full, ffn) if extra else None)
 
 
 def _delta(fields: ConfigFields) -> GatedDeltaSpec:

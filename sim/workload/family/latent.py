@@ -26,15 +26,17 @@ def read_latent(fields: ConfigFields, _architecture: str) -> Body:
     )
     first = fields.number("first_k_dense_replace") if fields.text.get("first_k_dense_replace") else 0
     every = fields.number("moe_layer_freq", default=1)
-    dense, routed = DenseFfn(fields.number("intermediate_size")), _experts(fields)
+    dense, routed = DenseFfn(fields.number("intermediate_size")), routed_experts(fields)
     if fields.problems:
         return Body()
     has_experts = [index >= first and index % every == 0 for index in range(count)]
     layers = tuple(LayerSpec(mixer, routed if each else dense) for each in has_experts)
-    return Body(layers, extra=_drafting_layers(fields, LayerSpec(mixer, routed)))
+    extra = drafting_layers(fields, LayerSpec(mixer, routed))
+    return Body(layers, extra=extra, drafter=LayerSpec(mixer, routed) if extra else None)
 
 
-def _experts(fields: ConfigFields) -> MoeFfn:
+def routed_experts(fields: ConfigFields) -> MoeFfn:
+    """Experts with shared ones, in DeepSeek's keys."""
     count, top_k = fields.number("n_routed_experts"), fields.number("num_experts_per_tok")
     if top_k > count:
         fields.refuse("num_experts_per_tok", f"a token cannot choose {top_k} of {count} experts")
@@ -43,7 +45,8 @@ def _experts(fields: ConfigFields) -> MoeFfn:
     return MoeFfn(count, top_k, width, n_shared * width, router_bias=True)
 
 
-def _drafting_layers(fields: ConfigFields, layer: LayerSpec) -> tuple[Tensor, ...]:
+def drafting_layers(fields: ConfigFields, layer: LayerSpec) -> tuple[Tensor, ...]:
+    """Parameters of the drafting layers: a layer, a joining projection and three norms each."""
     count = fields.number("num_nextn_predict_layers") if fields.text.get("num_nextn_predict_layers") else 0
     if not count:
         return ()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sim.workload.architecture import GATED_DELTA, GEMMA4, LATENT, LLAMA4, MAMBA2
+from sim.workload.architecture import GATED_DELTA, GEMMA4, GLM4_MOE, LATENT, LLAMA4, MAMBA2
 from sim.workload.config_fields import ConfigFields
 from sim.workload.family.gated_delta import read_gated_delta
 from sim.workload.family.gemma4 import read_gemma4
+from sim.workload.family.glm4_moe import read_glm4_moe
 from sim.workload.family.latent import read_latent
 from sim.workload.family.llama4 import read_llama4
 from sim.workload.family.mamba2 import read_mamba2
@@ -109,6 +110,11 @@ FAMILIES = (
                 "v_head_dim",
             }
         ),
+    ),
+    Family(
+        GLM4_MOE,
+        read_glm4_moe,
+        frozenset({"first_k_dense_replace", "n_routed_experts", "n_shared_experts", "num_nextn_predict_layers"}),
     ),
     Family(
         LLAMA4,

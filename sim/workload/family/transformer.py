@@ -20,6 +20,7 @@ class Body:
     is_embedding_scaled: bool = False
     has_logit_cap: bool = False
     extra: tuple[Tensor, ...] = ()
+    drafter: LayerSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ TRAITS: Mapping[str, Traits] = {
     "GptOss": Traits(sinks=True, expert_biases=True),
     "Qwen2": Traits(qkv_bias=True, has_out_bias=False),
     "Qwen3": Traits(qk_norm=True),
+    "SeedOss": Traits(has_out_bias=False),
+    "MiniMaxM2": Traits(qk_norm=True),
     "Gemma3": _GEMMA3,
     "Granite": _GRANITE,
     "Glm4": Traits(has_out_bias=False, post_norms=True),
