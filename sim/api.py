@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sim.component import COMPONENTS
 from sim.errors import gather
 from sim.hwspec import HardwareSpec
 from sim.result.kernel_result import KernelResult
 from sim.result.run_result import RunResult
+from sim.study.explain import Explanation
+from sim.study.explain import explain as explain_prepared
 from sim.system import catalogue, plugins
 from sim.system.arguments import split_overrides
 from sim.system.kernel_prediction import load_kernels, predict_kernel
 from sim.system.kernel_shapes import check_shape
-from sim.system.prediction import load_inputs, predict, replay
-from sim.system.scenario import asked
+from sim.system.prepared import prepare
 from sim.workload.model import ModelSpec
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime_file import LoadedRuntime
@@ -63,16 +65,32 @@ def run(
     given: dict[str, object] = {"model": model, "runtime": runtime, "hardware": hardware, "quant": quant}
     given |= {"kv_dtype": kv_dtype, "batch": batch, "prompt": prompt, "depth": depth, "output": output}
     given |= {"seed": seed, "is_full": is_full}
-    plan = asked(given, set, file, spec_dirs)
-    *_, machine, loaded = gather(
-        plan.arguments.check,
-        plan.changes.check,
-        lambda: load_hardware(plan.hardware, overrides=plan.changes.hardware, search_dirs=spec_dirs),
-        lambda: load_inputs(plan.arguments, plan.changes, spec_dirs),
-    )
-    if plan.arguments.file is not None:
-        return replay(plan.arguments, machine, loaded, plan.changes, cache, COMPONENTS, progress)
-    return predict(plan.arguments, machine, loaded, plan.changes, spec_dirs, cache, COMPONENTS, progress)
+    return prepare(given, set, file, spec_dirs, cache, load_hardware).run(progress)
+
+
+def explain(
+    *,
+    set: Overrides = (),
+    spec_dirs: Sequence[str | Path] = (),
+    cache: str | Path | None = None,
+    file: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+    **arguments: Any,
+) -> Explanation:
+    """Why a run takes as long as it does. Takes the arguments of `run`.
+
+    Time by op and cause, what limits each phase, and how much the speed hangs on every number of the machine and the
+    runtime that is read: `d ln(rate) / d ln(field)`, by simulating again with the field changed by some 10 %.
+
+    >>> import sim
+    >>> why = sim.explain(model="qwen3-0.6b", runtime="llama.cpp", prompt=0, output=2)
+    >>> why.most_sensitive("decode")[0].field.path
+    'memory.bandwidth'
+
+    Raises:
+        InputError: something given cannot be used; `.problems` holds everything that is wrong.
+    """
+    return explain_prepared(prepare(arguments, set, file, spec_dirs, cache, load_hardware), progress)
 
 
 def kernel(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sim.plot.kernel_timeline import timeline as _timeline
 from sim.plot.memory_bar import memory as _memory
 from sim.plot.op_time import ops as _ops
 from sim.plot.roofline_chart import roofline as _roofline
+from sim.plot.sensitivity import sensitivity
 from sim.plot.sm_timeline import sm_timeline
 from sim.plot.style import house_style, save
 from sim.result.kernel_result import KernelResult
@@ -51,4 +52,11 @@ def draw_kernel(result: KernelResult, path: Path) -> list[Path]:
     """The SM timeline of a kernel that kept its lanes, as SVG and PNG beside each other; the paths."""
     with house_style():
         fig = sm_timeline(result)
+    return save(fig, path)
+
+
+def draw_sensitivity(data: Mapping[str, Any], path: Path) -> list[Path]:
+    """What the speed hangs on, of `sparksim.explain/1`, as SVG and PNG beside each other; the paths."""
+    with house_style():
+        fig = sensitivity(data)
     return save(fig, path)

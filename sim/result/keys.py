@@ -7,6 +7,7 @@ _PHASE = {
     "bound": ("", "what limits it: memory, link, compute, latency, host or storage (the largest share)"),
     "bound_share": ("share", "share of elapsed time by bound; they sum to 1"),
     "causes": ("share", "share of elapsed time by cause, the finer vocabulary below the bounds"),
+    "ops": ("share", "share of elapsed time by op class (gemm, moe, attention, ...), then cause; all sum to 1"),
     "dram.read_bytes": ("B", "bytes read from memory"),
     "dram.write_bytes": ("B", "bytes written to memory"),
     "dram.achieved_bytes_per_s": ("B/s", "bytes moved / elapsed time"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.hwspec import HardwareSpec
+from sim.result.breakdown import by_class
 from sim.result.identity import Identity
 from sim.result.memory import MemoryUse
 from sim.result.trace import BOUNDS, CAUSES, StepTrace, Trace
@@ -57,7 +58,7 @@ class RunResult:
 
     @property
     def phases(self) -> dict[str, dict[str, Any]]:
-        """By phase: `time_s`, `bound`, `bound_share`, `causes`, `dram`, `flops`, `tensor_utilization`."""
+        """By phase: `time_s`, `bound`, `bound_share`, `causes`, `ops`, `dram`, `flops`, `tensor_utilization`."""
         return {name: self._phase(name) for name in (self.trace.phases() if self.trace else [])}
 
     @property
@@ -150,6 +151,7 @@ class RunResult:
             "bound": shares.bound,
             "bound_share": shares.bound_share,
             "causes": shares.causes,
+            "ops": _op_shares(steps),
             "dram": self._dram(steps),
             "flops": flops,
             "tensor_utilization": min(1.0, busy / (time_s * 1e12)) if time_s else 0.0,
@@ -223,6 +225,13 @@ def _shares(steps: Iterable[StepTrace]) -> _Shares:
     for cause, share in shares.items():
         bounds[CAUSES[cause]] += share
     return _Shares(max(bounds, key=lambda name: bounds[name]), bounds, shares)
+
+
+def _op_shares(steps: Iterable[StepTrace]) -> dict[str, dict[str, float]]:
+    """Shares of elapsed time by op class and cause; all of them sum to 1."""
+    spent = by_class(steps)
+    total = sum(sum(parts.values()) for parts in spent.values()) or 1.0
+    return {name: {cause: ps / total for cause, ps in sorted(parts.items())} for name, parts in sorted(spent.items())}
 
 
 def _version() -> str:

@@ -14,8 +14,9 @@ import pytest
 import sim
 from sim import RunResult, api
 from sim.cli import main
-from sim.cli.table import WORDS, Look, limits, table
+from sim.cli.table import Look, table
 from sim.result.trace import CAUSES
+from sim.result.words import WORDS, limits
 
 RUN = ("run", "--model", "qwen3-0.6b", "--runtime", "vllm", "--prompt", "128", "--output", "8", "--batch", "2")
 TOO_LARGE = ("run", "--model", "llama-3.1-70b", "--runtime", "vllm")
