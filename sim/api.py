@@ -11,13 +11,16 @@ from sim.errors import gather
 from sim.hwspec import HardwareSpec
 from sim.result.kernel_result import KernelResult
 from sim.result.run_result import RunResult
+from sim.study.compare import Comparison
+from sim.study.compare import compare as compare_sides
 from sim.study.explain import Explanation
 from sim.study.explain import explain as explain_prepared
+from sim.study.sides import Change, Given, check_use, side
 from sim.system import catalogue, plugins
 from sim.system.arguments import split_overrides
 from sim.system.kernel_prediction import load_kernels, predict_kernel
 from sim.system.kernel_shapes import check_shape
-from sim.system.prepared import prepare
+from sim.system.prepared import Prepared, prepare
 from sim.workload.model import ModelSpec
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime_file import LoadedRuntime
@@ -91,6 +94,42 @@ def explain(
         InputError: something given cannot be used; `.problems` holds everything that is wrong.
     """
     return explain_prepared(prepare(arguments, set, file, spec_dirs, cache, load_hardware), progress)
+
+
+def compare(
+    a: Given,
+    b: Given,
+    *,
+    set: Overrides = (),
+    spec_dirs: Sequence[str | Path] = (),
+    cache: str | Path | None = None,
+    file: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+    **arguments: Any,
+) -> Comparison:
+    """Why B is faster than A: the difference in time per token, split by cause and by op class.
+
+    `a`, `b`: each a machine (name, YAML file, loaded), changes to the run ("runtime=vllm,gpu.sms=96" or a mapping), or
+    a result (folder of `run --out`, `RunResult`). Everything else is what both run, as in `run`.
+
+    >>> import sim
+    >>> found = sim.compare("dgx-spark", "memory.bandwidth=x2", model="qwen3-0.6b", runtime="llama.cpp", prompt=0)
+    >>> found.waterfalls[0].speedup > 1.5, found.waterfalls[0].by_bound()["memory"] < 0
+    (True, True)
+
+    Raises:
+        InputError: something given cannot be used, or a machine lacks what the runtime's kernels need.
+    """
+    first, second = gather(lambda: side(a, spec_dirs), lambda: side(b, spec_dirs))
+    check_use((first, second), {**arguments, "file": file, "set": set or None})
+    shared = split_overrides(set)
+
+    def prepared(change: Change) -> Prepared:
+        overrides = dict(split_overrides(change.overrides).given)
+        changed = shared.given | overrides if not shared.problems else set
+        return prepare({**arguments, **change.arguments}, changed, file, spec_dirs, cache, load_hardware)
+
+    return compare_sides(first, second, prepared, progress)
 
 
 def kernel(

@@ -14,6 +14,7 @@ from sim.plot.roofline_chart import roofline as _roofline
 from sim.plot.sensitivity import sensitivity
 from sim.plot.sm_timeline import sm_timeline
 from sim.plot.style import house_style, save
+from sim.plot.waterfall import waterfall
 from sim.result.kernel_result import KernelResult
 from sim.result.run_result import RunResult
 
@@ -59,4 +60,11 @@ def draw_sensitivity(data: Mapping[str, Any], path: Path) -> list[Path]:
     """What the speed hangs on, of `sparksim.explain/1`, as SVG and PNG beside each other; the paths."""
     with house_style():
         fig = sensitivity(data)
+    return save(fig, path)
+
+
+def draw_waterfall(data: Mapping[str, Any], path: Path) -> list[Path]:
+    """From A to B, of `sparksim.compare/1`, as SVG and PNG beside each other; the paths."""
+    with house_style():
+        fig = waterfall(data)
     return save(fig, path)
