@@ -25,7 +25,7 @@ def waterfall(data: Mapping[str, Any]) -> Figure:
     """Of `sparksim.compare/1`: a column per phase, by bound above and by op class below."""
     phases = list(data["phases"])[:4]
     ends = [f"{name.upper()}: {_name(data[name])}" for name in ("a", "b")]
-    title = "\n".join([f"Why B is {'faster' if _is_faster(data, phases) else 'slower'} than A", *ends])
+    title = "\n".join([_title(data, phases), *ends])
     rows = [_rows(data["phases"][phase]) for phase in phases]
     heights = [max(len(pair[which]) for pair in rows) for which in (0, 1)]
     fig = bare_figure(title, width=max(4.6, 3.9 * len(phases)), height=1.9 + 0.27 * sum(heights))
@@ -44,9 +44,11 @@ def _name(end: Mapping[str, Any]) -> str:
     return f"{end['label']}: {what}, {end['runtime']}@{end['runtime_version']} on {end['hardware']}"
 
 
-def _is_faster(data: Mapping[str, Any], phases: list[str]) -> bool:
-    """In the last phase, which of a model is decode."""
-    return bool(data["phases"][phases[-1]]["speedup"] >= 1.0)
+def _title(data: Mapping[str, Any], phases: list[str]) -> str:
+    is_faster = {data["phases"][phase]["speedup"] >= 1.0 for phase in phases}
+    if len(is_faster) > 1:
+        return "Where B gains and where it loses against A"
+    return f"Why B is {'faster' if is_faster == {True} else 'slower'} than A"
 
 
 def _rows(found: Mapping[str, Any]) -> tuple[list[Bar], list[Bar]]:
