@@ -4,6 +4,7 @@ from sim.plot.pictures import (
     DRAWN,
     draw_all,
     draw_kernel,
+    draw_parity,
     draw_sensitivity,
     draw_waterfall,
     memory,
@@ -15,4 +16,14 @@ from sim.result.run_result import PLOTTERS
 
 PLOTTERS.update(DRAWN)
 
-__all__ = ["draw_all", "draw_kernel", "draw_sensitivity", "draw_waterfall", "memory", "ops", "roofline", "timeline"]
+__all__ = [
+    "draw_all",
+    "draw_kernel",
+    "draw_parity",
+    "draw_sensitivity",
+    "draw_waterfall",
+    "memory",
+    "ops",
+    "roofline",
+    "timeline",
+]

@@ -12,6 +12,7 @@ from sim.hwspec import HardwareSpec
 from sim.result.breakdown import by_class
 from sim.result.identity import Identity
 from sim.result.memory import MemoryUse
+from sim.result.ranges import PHASES, RateRange, as_dict, range_of, validated
 from sim.result.trace import BOUNDS, CAUSES, StepTrace, Trace
 from sim.workload.graph import Workload
 
@@ -101,6 +102,17 @@ class RunResult:
             "e2e_s": (ttft or 0.0) + (decode or 0.0),
         }
 
+    def ranges(self) -> dict[str, RateRange]:
+        """How far the rate of each phase may be off, from how far its class was off; none for an op trace."""
+        rates = self.rates()
+        found = {phase: rates[f"{phase}_tok_s"] for phase in PHASES}
+        return {phase: range_of(self.identity, phase, rate) for phase, rate in found.items() if rate}
+
+    @property
+    def validated(self) -> str | None:
+        """What stands behind the rates: "measured", "class" or "extrapolated"; None where there are none."""
+        return validated(self.identity, self.ranges())
+
     def _ttft_mean(self, ttft: float | None) -> float | None:
         """Mean over sequences of the time their last prompt pass ended; passes take time by tokens and context."""
         passes = self.prefill_passes
@@ -130,6 +142,8 @@ class RunResult:
             "sparksim_version": _version(),
             **identity,
             **rates,
+            "range": as_dict(self.ranges()),
+            "validated": self.validated,
             "memory": asdict(self.memory) if self.memory else None,
             "phases": self.phases,
             "bound": together.bound if together else None,
