@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim.component import COMPONENTS
 from sim.errors import gather
 from sim.hwspec import HardwareSpec
 from sim.result.kernel_result import KernelResult
 from sim.result.run_result import RunResult
-from sim.study.compare import Comparison
-from sim.study.compare import compare as compare_sides
-from sim.study.explain import Explanation
-from sim.study.explain import explain as explain_prepared
-from sim.study.sides import Change, Given, check_use, side
 from sim.system import catalogue, plugins
 from sim.system.arguments import split_overrides
 from sim.system.kernel_prediction import load_kernels, predict_kernel
@@ -24,6 +19,11 @@ from sim.system.prepared import Prepared, prepare
 from sim.workload.model import ModelSpec
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime_file import LoadedRuntime
+
+if TYPE_CHECKING:
+    from sim.study.compare import Comparison
+    from sim.study.explain import Explanation
+    from sim.study.sides import Change, Given
 
 Overrides = Mapping[str, object] | Iterable[str]
 
@@ -93,6 +93,8 @@ def explain(
     Raises:
         InputError: something given cannot be used; `.problems` holds everything that is wrong.
     """
+    from sim.study.explain import explain as explain_prepared  # noqa: PLC0415 - a run need not load it
+
     return explain_prepared(prepare(arguments, set, file, spec_dirs, cache, load_hardware), progress)
 
 
@@ -120,6 +122,10 @@ def compare(
     Raises:
         InputError: something given cannot be used, or a machine lacks what the runtime's kernels need.
     """
+    # A run need not load them.
+    from sim.study.compare import compare as compare_sides  # noqa: PLC0415
+    from sim.study.sides import check_use, side  # noqa: PLC0415
+
     first, second = gather(lambda: side(a, spec_dirs), lambda: side(b, spec_dirs))
     check_use((first, second), {**arguments, "file": file, "set": set or None})
     shared = split_overrides(set)

@@ -7,22 +7,17 @@ the prediction times the tenths of measured / predicted in its class, and holds 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from math import floor, log10
-from statistics import quantiles
 from typing import Any
 
 from sim.paths import shipped_data
 from sim.result.identity import Identity
 
 FILE = "workloads/measurements/residuals.json"
-SCHEMA = "sparksim.residuals/1"
 LEVEL = 0.8
-LEAST = 9
-"""Records that a class must have: with fewer, a tenth of them lies outside of what was seen."""
 PHASES = ("prefill", "decode")
 Key = tuple[str, ...]
 
@@ -58,15 +53,6 @@ def levels(runtime: str, architecture: str, quant: str, phase: str) -> list[Key]
 
 OF_A_CLASS = 3
 """The first three levels share the runtime and the family or the quantisation: those are a class."""
-
-
-def class_range(ratios: Iterable[float]) -> ClassRange | None:
-    """The range of a class by its measured / predicted; None with fewer than `LEAST`."""
-    known = list(ratios)
-    if len(known) < LEAST:
-        return None
-    tenths = quantiles(known, n=10)
-    return ClassRange(len(known), min(1.0, tenths[0]), max(1.0, tenths[-1]))
 
 
 def case_of(me: Identity, phase: str) -> str:

@@ -6,9 +6,10 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from statistics import quantiles
 from typing import Any, Protocol, TypeVar
 
-from sim.result.ranges import FILE, LEVEL, SCHEMA, ClassRange, class_range, levels
+from sim.result.ranges import FILE, LEVEL, ClassRange, levels
 from sim.study.baseline import Ran
 
 
@@ -29,11 +30,23 @@ class Compared(Protocol):
 
 
 Row = TypeVar("Row", bound=Compared)
+SCHEMA = "sparksim.residuals/1"
+LEAST = 9
+"""Records that a class must have: with fewer, a tenth of them lies outside of what was seen."""
 HELD = (0.7, 0.9)
 """Share of left-out records that must lie in an 80 % range: more would mean that ranges are too wide."""
 DIGITS = 4
 MACHINE = "dgx-spark"
 """What the records were measured on."""
+
+
+def class_range(ratios: Iterable[float]) -> ClassRange | None:
+    """The range of a class by its measured / predicted; None with fewer than `LEAST`."""
+    known = list(ratios)
+    if len(known) < LEAST:
+        return None
+    tenths = quantiles(known, n=10)
+    return ClassRange(len(known), min(1.0, tenths[0]), max(1.0, tenths[-1]))
 
 
 def residuals(rows: Sequence[Compared], hardware_digest: str) -> dict[str, Any]:

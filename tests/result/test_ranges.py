@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,14 @@ import sim
 from sim import RunResult
 from sim.cli.table import Look, table
 from sim.result import ranges
-from sim.result.ranges import ClassRange, Residuals, class_range, digits_of, rounded
+from sim.result.ranges import ClassRange, Residuals, digits_of, rounded
 from sim.study.baseline import Ran
-from sim.study.residuals import coverage, residuals, stale, to_text
+from sim.study.residuals import class_range, coverage, residuals, stale, to_text
 from sim.study.validate import Record, Row, load_records
 
 SMALL = {"model": "qwen3-0.6b", "runtime": "vllm", "quant": "bf16", "prompt": 16, "output": 4}
 DENSE = "qwen2.5-coder-7b"
+RECORDS = load_records()
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +28,12 @@ def result() -> RunResult:
 
 
 @pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch, result: RunResult) -> Iterator[dict[str, ClassRange]]:
+def known(monkeypatch: pytest.MonkeyPatch, result: RunResult) -> dict[str, ClassRange]:
     """Residuals of a test's own: nothing at first."""
     classes: dict[str, ClassRange] = {}
     shipped = Residuals(result.identity.hardware_digest, classes, frozenset())
     monkeypatch.setattr(ranges, "shipped", lambda: shipped)
-    return iter([classes]).__next__()  # type: ignore[return-value]
+    return classes
 
 
 def test_the_range_of_a_class_is_between_its_tenths():
@@ -87,7 +87,7 @@ def test_the_summary_has_full_digits(result: RunResult):
         assert 0 < low <= summary[f"{phase}_tok_s"] <= high
 
 
-@pytest.mark.parametrize("record", [r for r in load_records() if r.model == DENSE][:40:13], ids=lambda r: r.id)
+@pytest.mark.parametrize("record", [r for r in RECORDS if r.model == DENSE][:40:13], ids=lambda r: r.id)
 def test_what_is_among_the_records_was_measured(record: Record):
     shared = {"model": record.model, "runtime": record.runtime, "quant": record.quant, "kv_dtype": record.kv_dtype}
     options = {f"runtime.{name}": str(value) for name, value in record.set.items()}
@@ -154,7 +154,7 @@ def test_the_table_says_what_the_ranges_rest_on(result: RunResult):
 
 
 def _row(number: int, ratio: float, source: str = "one") -> Row:
-    record = load_records()[0].model_copy(update={"id": f"r{number}", "source": source})
+    record = RECORDS[0].model_copy(update={"id": f"r{number}", "source": source})
     return Row(record, "decode", 100.0 * ratio, 100.0, Ran("decode", f"c{number}", "vllm", "A", "bf16", {}, 1.0))
 
 
@@ -180,7 +180,7 @@ def test_the_shipped_file_knows_every_record_and_this_machine():
     """After `sparksim validate inference --write-residuals`; whether its figures are right is what `--check` says."""
     known = ranges.shipped()
     assert known.hardware_digest == sim.load_hardware("dgx-spark").digest
-    records = load_records()
+    records = RECORDS
     n_prefill = sum(bool(r.prefill_tok_s and r.prompt) for r in records)
     n_decode = sum(bool(r.decode_tok_s and r.decode_basis in ("pure_decode", "e2e")) for r in records)
     assert (known.classes["prefill"].records, known.classes["decode"].records) == (n_prefill, n_decode)
