@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from math import log
 from typing import Any
 
-from sim.errors import InputError
+from sim.errors import InputError, LawError
 from sim.result.breakdown import by_place
 from sim.result.run_result import RunResult
+from sim.result.trace import CAUSES
 from sim.result.words import WORDS, limits
 from sim.system.prepared import Prepared
 from sim.system.spec_fields import SpecField, changed_value, fields_read
@@ -112,7 +113,7 @@ class Explanation:
         """What a person reads: a table per phase, then what it hangs on."""
         lines: list[str] = []
         for name in self.phases:
-            lines += [*self._table(name), "", *self._hangs_on(name), ""]
+            lines += [*self._table(name), "", *self._by_cause(name), "", *self._hangs_on(name), ""]
         return "\n".join(lines[:-1])
 
     def _table(self, phase: str) -> list[str]:
@@ -134,6 +135,16 @@ class Explanation:
                     together[cause] += ps
             lines.append(_row(f"{len(rest)} others", together, total))
         return lines
+
+    def _by_cause(self, phase: str) -> list[str]:
+        """A line per cause that can be seen, longest first."""
+        found = self.result.phases[phase]
+        ranked = sorted(found["causes"].items(), key=lambda item: (-item[1], item[0]))
+        return [
+            f"  {WORDS[cause]:<30}{format_quantity(share * found['time_s'], 's'):>14}{share:>6.0%}   {CAUSES[cause]}"
+            for cause, share in ranked
+            if share >= SMALLEST / 2
+        ]
 
     def _hangs_on(self, phase: str) -> list[str]:
         named = self.most_sensitive(phase)
@@ -206,7 +217,10 @@ class _Asker:
         for factor in (field.factor, 1.0 / field.factor):
             try:
                 sides.append(self._elasticity(field, factor))
-            except InputError as error:
+            except (
+                InputError,
+                LawError,
+            ) as error:  # a broken law is not shown, and stands in the way of no other field
                 reason = error.problems[0].message
                 sides.append(None)
             first = sides[0]
@@ -232,7 +246,7 @@ class _Asker:
             for field in fields:
                 changed, _ = self._changed(changed, field, field.factor)
             is_idle = _times(changed.run()) == self.before
-        except InputError:
+        except (InputError, LawError):
             is_idle = False
         if not is_idle:
             self._asked -= len(fields)

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 import sim
+from sim import LawError, Problem, RunResult
 from sim.cli import main
 from sim.study.explain import Explanation
+from sim.system.prediction import Progress
+from sim.system.prepared import Prepared
 from sim.system.spec_fields import fields_read
 from sim.workload import load_runtime
 
@@ -116,6 +119,22 @@ def test_what_the_user_changed_is_where_it_starts_from():
     assert bandwidth.field.value == pytest.approx(2 * 273.056e9)
 
 
+def test_a_change_that_breaks_a_law_is_named_and_the_others_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = Prepared.run
+
+    def broken(self: Prepared, progress: Progress | None = None) -> RunResult:
+        if "gpu.clock" in self.hardware.overrides:
+            raise LawError(Problem("L5 broken in decode", code="law"))
+        return run(self, progress)
+
+    monkeypatch.setattr(Prepared, "run", broken)
+    path = tmp_path / "trace.yaml"
+    path.write_text(COPY, encoding="utf-8")
+    why = sim.explain(file=path, runtime="vllm")
+    assert why.skipped == ("gpu.clock: L5 broken in decode",)
+    assert [each.field.path for each in why.most_sensitive("run")] == ["cpu0.bandwidth"]
+
+
 def test_the_command_prints_json_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     trace = tmp_path / "trace.yaml"
     trace.write_text(COPY, encoding="utf-8")
@@ -138,6 +157,7 @@ def test_the_command_says_what_a_phase_waits_for(tmp_path: Path, capsys: pytest.
     text = capsys.readouterr().out
     assert text.startswith("run waits for LPDDR5X 100 % of the time")
     assert "cpu0.bandwidth" in text
+    assert any(line.split() == ["LPDDR5X", *line.split()[1:3], "100%", "memory"] for line in text.splitlines())
     assert json.loads((out / "explain.json").read_text(encoding="utf-8"))["schema"] == "sparksim.explain/1"
     assert (out / "plots" / "sensitivity.svg").exists()
     assert (out / "summary.json").exists()
