@@ -94,8 +94,8 @@ def add_plot(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--force", action="store_true", help="replace the files of --plot if they exist")
 
 
-def plot_target(name: str, *, force: bool) -> Path:
-    """Where `--plot` draws to; worth asking before a long run.
+def plot_target(name: str, *, force: bool, flag: str = "plot") -> Path:
+    """Where `--plot` (or another `flag`) draws to; worth asking before a long run.
 
     Raises:
         InputError: not a picture's name, no such folder, or the files exist and `force` is not set.
@@ -103,12 +103,12 @@ def plot_target(name: str, *, force: bool) -> Path:
     path = Path(name)
     problems = []
     if path.suffix not in ("", ".svg", ".png"):
-        problems.append(Problem(f"{name!r} is neither .svg nor .png", code="bad_argument", path="plot"))
+        problems.append(Problem(f"{name!r} is neither .svg nor .png", code="bad_argument", path=flag))
     if not path.parent.is_dir():
-        problems.append(Problem(f"there is no folder {str(path.parent)!r}", code="bad_argument", path="plot"))
+        problems.append(Problem(f"there is no folder {str(path.parent)!r}", code="bad_argument", path=flag))
     taken = [one for suffix in (".svg", ".png") if (one := path.with_suffix(suffix)).exists()]
     if taken and not force:
-        problems.append(Problem(f"{taken[0]} exists", code="exists", path="plot", hint="--force replaces it"))
+        problems.append(Problem(f"{taken[0]} exists", code="exists", path=flag, hint="--force replaces it"))
     if problems:
         raise InputError(problems)
     return path

@@ -14,7 +14,7 @@ from sim.errors import InputError, Problem
 HELP = "hold predictions against published measurements"
 EXAMPLE = """examples:
   sparksim validate inference --check
-  sparksim validate inference --runtime llama.cpp --family gpt-oss --plot parity
+  sparksim validate inference --runtime llama.cpp --family gpt-oss --parity parity
   sparksim validate kernels --chip rtx-pro-6000-server
   sparksim validate microbench --check
   sparksim validate ablation"""
@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     group = parser.add_argument_group("inference")
-    group.add_argument("--plot", metavar="FILE", help="draw predicted against measured, as SVG and PNG")
-    group.add_argument("--force", action="store_true", help="replace the files of --plot if they exist")
+    group.add_argument("--parity", metavar="FILE", help="draw predicted against measured, as SVG and PNG")
+    group.add_argument("--force", action="store_true", help="replace the files of --parity if they exist")
     group.add_argument(
         "--write-residuals", action="store_true", help="write how far predictions were off, which ranges come from"
     )
@@ -55,7 +55,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _refuse(arguments: argparse.Namespace) -> None:
     """Flags that only `inference` has."""
-    given = [name for name in ("plot", "force", "write_residuals") if getattr(arguments, name)]
+    given = [name for name in ("parity", "force", "write_residuals") if getattr(arguments, name)]
     if given:
         message = f"validate {arguments.what} has no such flag"
         raise InputError([Problem(message, "usage", path=name) for name in given])
@@ -76,7 +76,7 @@ def _inference(arguments: argparse.Namespace) -> int:
     from sim.study import residuals  # noqa: PLC0415
     from sim.study.validate import validate_inference  # noqa: PLC0415
 
-    target = plot_target(arguments.plot, force=arguments.force) if arguments.plot else None
+    target = plot_target(arguments.parity, force=arguments.force, flag="parity") if arguments.parity else None
     if arguments.write_residuals:
         _check_residuals(arguments)
     with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:

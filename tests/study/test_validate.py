@@ -108,7 +108,7 @@ def test_every_record_is_told_of():
 
 def test_the_command_draws_and_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     target = tmp_path / "parity"
-    assert main(["validate", "inference", "--runtime", FEW, "--json", "--plot", str(target)]) == 0
+    assert main(["validate", "inference", "--runtime", FEW, "--json", "--parity", str(target)]) == 0
     data = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} in the JSON"))
     assert data["schema"] == "sparksim.validation/1"
     assert target.with_suffix(".png").stat().st_size > 1000
@@ -119,9 +119,9 @@ def test_the_command_draws_and_prints_json(tmp_path: Path, capsys: pytest.Captur
     ("words", "paths"),
     [
         (["inference", "--write-residuals", "--runtime", FEW], ["--write-residuals"]),
-        (["kernels", "--plot", "p"], ["plot"]),
+        (["kernels", "--parity", "p"], ["parity"]),
         (["microbench", "--write-residuals", "--force"], ["force", "write_residuals"]),
-        (["inference", "--plot", "no/such/folder/p.gif"], ["plot", "plot"]),
+        (["inference", "--parity", "no/such/folder/p.gif"], ["parity", "parity"]),
     ],
 )
 def test_flags_that_have_no_place_are_refused(words: list[str], paths: list[str], capsys: pytest.CaptureFixture[str]):
