@@ -31,7 +31,7 @@ from sim.errors import (
 )
 
 if TYPE_CHECKING:
-    from sim.api import kernel, load_hardware, register, run
+    from sim.api import compare, explain, kernel, load_hardware, register, run
     from sim.api import list_names as list  # the public name: `sim.list("models")`
     from sim.component import Component
     from sim.component.profile import Share
@@ -63,6 +63,8 @@ __all__ = [
     "WiringError",
     "WorkloadError",
     "__version__",
+    "compare",
+    "explain",
     "kernel",
     "list",
     "load_hardware",
@@ -80,6 +82,8 @@ _WHERE = {
     "Op": ("sim.workload.op", "Op"),
     "RunResult": ("sim.result", "RunResult"),
     "Share": ("sim.component.profile", "Share"),
+    "compare": ("sim.api", "compare"),
+    "explain": ("sim.api", "explain"),
     "kernel": ("sim.api", "kernel"),
     "list": ("sim.api", "list_names"),
     "load_hardware": ("sim.api", "load_hardware"),

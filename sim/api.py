@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sim.component import COMPONENTS
 from sim.errors import gather
@@ -14,11 +15,15 @@ from sim.system import catalogue, plugins
 from sim.system.arguments import split_overrides
 from sim.system.kernel_prediction import load_kernels, predict_kernel
 from sim.system.kernel_shapes import check_shape
-from sim.system.prediction import load_inputs, predict, replay
-from sim.system.scenario import asked
+from sim.system.prepared import Prepared, prepare
 from sim.workload.model import ModelSpec
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime_file import LoadedRuntime
+
+if TYPE_CHECKING:
+    from sim.study.compare import Comparison
+    from sim.study.explain import Explanation
+    from sim.study.sides import Change, Given
 
 Overrides = Mapping[str, object] | Iterable[str]
 
@@ -63,16 +68,74 @@ def run(
     given: dict[str, object] = {"model": model, "runtime": runtime, "hardware": hardware, "quant": quant}
     given |= {"kv_dtype": kv_dtype, "batch": batch, "prompt": prompt, "depth": depth, "output": output}
     given |= {"seed": seed, "is_full": is_full}
-    plan = asked(given, set, file, spec_dirs)
-    *_, machine, loaded = gather(
-        plan.arguments.check,
-        plan.changes.check,
-        lambda: load_hardware(plan.hardware, overrides=plan.changes.hardware, search_dirs=spec_dirs),
-        lambda: load_inputs(plan.arguments, plan.changes, spec_dirs),
-    )
-    if plan.arguments.file is not None:
-        return replay(plan.arguments, machine, loaded, plan.changes, cache, COMPONENTS, progress)
-    return predict(plan.arguments, machine, loaded, plan.changes, spec_dirs, cache, COMPONENTS, progress)
+    return prepare(given, set, file, spec_dirs, cache, load_hardware).run(progress)
+
+
+def explain(
+    *,
+    set: Overrides = (),
+    spec_dirs: Sequence[str | Path] = (),
+    cache: str | Path | None = None,
+    file: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+    **arguments: Any,
+) -> Explanation:
+    """Why a run takes as long as it does. Takes the arguments of `run`.
+
+    Time by op and cause, what limits each phase, and how much the speed hangs on every number of the machine and the
+    runtime that is read: `d ln(rate) / d ln(field)`, by simulating again with the field changed by some 10 %.
+
+    >>> import sim
+    >>> why = sim.explain(model="qwen3-0.6b", runtime="llama.cpp", prompt=0, output=2)
+    >>> why.most_sensitive("decode")[0].field.path
+    'memory.bandwidth'
+
+    Raises:
+        InputError: something given cannot be used; `.problems` holds everything that is wrong.
+    """
+    from sim.study.explain import explain as explain_prepared  # noqa: PLC0415 - a run need not load it
+
+    return explain_prepared(prepare(arguments, set, file, spec_dirs, cache, load_hardware), progress)
+
+
+def compare(
+    a: Given,
+    b: Given,
+    *,
+    set: Overrides = (),
+    spec_dirs: Sequence[str | Path] = (),
+    cache: str | Path | None = None,
+    file: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+    **arguments: Any,
+) -> Comparison:
+    """Why B is faster than A: the difference in time per token, split by cause and by op class.
+
+    `a`, `b`: each a machine (name, YAML file, loaded), changes to the run ("runtime=vllm,gpu.sms=96" or a mapping), or
+    a result (folder of `run --out`, `RunResult`). Everything else is what both run, as in `run`.
+
+    >>> import sim
+    >>> found = sim.compare("dgx-spark", "memory.bandwidth=x2", model="qwen3-0.6b", runtime="llama.cpp", prompt=0)
+    >>> found.waterfalls[0].speedup > 1.2, found.waterfalls[0].by_bound()["memory"] < 0
+    (True, True)
+
+    Raises:
+        InputError: something given cannot be used, or a machine lacks what the runtime's kernels need.
+    """
+    # A run need not load them.
+    from sim.study.compare import compare as compare_sides  # noqa: PLC0415
+    from sim.study.sides import check_use, side  # noqa: PLC0415
+
+    first, second = gather(lambda: side(a, spec_dirs), lambda: side(b, spec_dirs))
+    check_use((first, second), {**arguments, "file": file, "set": set or None})
+    shared = split_overrides(set)
+
+    def prepared(change: Change) -> Prepared:
+        overrides = dict(split_overrides(change.overrides).given)
+        changed = shared.given | overrides if not shared.problems else set
+        return prepare({**arguments, **change.arguments}, changed, file, spec_dirs, cache, load_hardware)
+
+    return compare_sides(first, second, prepared, progress)
 
 
 def kernel(

@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sim.cli import check, kernel, lookup, microbench, run, validate
+from sim.cli import check, compare, explain, kernel, lookup, microbench, run, validate
 from sim.cli.parser import Parser, error_object, load_plugins
 from sim.errors import SimError
 
 VERBS: dict[str, Any] = {
     "run": run,
     "kernel": kernel,
+    "explain": explain,
+    "compare": compare,
     "list": lookup.LIST,
     "show": lookup.SHOW,
     "schema": lookup.SCHEMA,

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.cli.parser import add_shared
-from sim.errors import InputError, Problem
+from sim.cli.parser import add_plot, add_shared, plot_target
 
 if TYPE_CHECKING:
     from sim.result.kernel_result import KernelResult
@@ -46,8 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--full", action="store_true", help="simulate every CTA and K-step")
     mode.add_argument("--folded", action="store_true", help="advance steady states in closed form (default)")
-    parser.add_argument("--plot", metavar="FILE", help="draw what the CTAs wait for, as SVG and PNG")
-    parser.add_argument("--force", action="store_true", help="replace the files of --plot if they exist")
+    add_plot(parser, "what the CTAs wait for")
     add_shared(parser)
 
 
@@ -55,7 +52,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Predict; 0 done."""
     from sim import api  # noqa: PLC0415 - `sparksim --help` need not load the simulator
 
-    target = _target(arguments.plot, force=arguments.force) if arguments.plot else None
+    target = plot_target(arguments.plot, force=arguments.force) if arguments.plot else None
     shape = {
         name: value for names in SIZES.values() for name in names if (value := getattr(arguments, name)) is not None
     }
@@ -81,21 +78,6 @@ def execute(arguments: argparse.Namespace) -> int:
         if not arguments.quiet:
             print(f"wrote {written}", file=sys.stderr)
     return 0
-
-
-def _target(name: str, *, force: bool) -> Path:
-    path = Path(name)
-    problems = []
-    if path.suffix not in ("", ".svg", ".png"):
-        problems.append(Problem(f"{name!r} is neither .svg nor .png", code="bad_argument", path="plot"))
-    if not path.parent.is_dir():
-        problems.append(Problem(f"there is no folder {str(path.parent)!r}", code="bad_argument", path="plot"))
-    taken = [one for suffix in (".svg", ".png") if (one := path.with_suffix(suffix)).exists()]
-    if taken and not force:
-        problems.append(Problem(f"{taken[0]} exists", code="exists", path="plot", hint="--force replaces it"))
-    if problems:
-        raise InputError(problems)
-    return path
 
 
 def text(result: KernelResult) -> str:
@@ -141,7 +123,7 @@ def _peak(result: KernelResult) -> str:
 
 def _limits(result: KernelResult) -> str:
     """A sentence: what limits it and by how much, then the other causes."""
-    from sim.cli.table import WORDS  # noqa: PLC0415 - loaded only for text
+    from sim.result.words import WORDS  # noqa: PLC0415 - loaded only for text
 
     causes: list[tuple[str, Any]] = sorted(result.causes.items(), key=lambda item: (-item[1], item[0]))
     if not causes:

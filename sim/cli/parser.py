@@ -9,6 +9,7 @@ import argparse
 import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from sim.errors import InputError, Problem
@@ -85,3 +86,29 @@ def load_plugins(arguments: argparse.Namespace) -> None:
 
         for file in files:
             load_plugin(file)
+
+
+def add_plot(parser: argparse.ArgumentParser, what: str) -> None:
+    """The flags of a verb that draws one picture."""
+    parser.add_argument("--plot", metavar="FILE", help=f"draw {what}, as SVG and PNG")
+    parser.add_argument("--force", action="store_true", help="replace the files of --plot if they exist")
+
+
+def plot_target(name: str, *, force: bool, flag: str = "plot") -> Path:
+    """Where `--plot` (or another `flag`) draws to; worth asking before a long run.
+
+    Raises:
+        InputError: not a picture's name, no such folder, or the files exist and `force` is not set.
+    """
+    path = Path(name)
+    problems = []
+    if path.suffix not in ("", ".svg", ".png"):
+        problems.append(Problem(f"{name!r} is neither .svg nor .png", code="bad_argument", path=flag))
+    if not path.parent.is_dir():
+        problems.append(Problem(f"there is no folder {str(path.parent)!r}", code="bad_argument", path=flag))
+    taken = [one for suffix in (".svg", ".png") if (one := path.with_suffix(suffix)).exists()]
+    if taken and not force:
+        problems.append(Problem(f"{taken[0]} exists", code="exists", path=flag, hint="--force replaces it"))
+    if problems:
+        raise InputError(problems)
+    return path

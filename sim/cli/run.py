@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sim.cli.parser import add_shared, count
 from sim.cli.progress import ProgressLine
@@ -30,6 +30,13 @@ EXAMPLE = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
     parser.add_argument("file", nargs="?", help="a scenario of kind run, or an op trace (sparksim.ops/1): path or name")
+    add_run(parser)
+    parser.add_argument("--out", metavar="DIR", help="write summary, ops, spans, timeline and plots into DIR")
+    parser.add_argument("--force", action="store_true", help="replace DIR if it exists")
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The flags that say what is run, for every verb that runs it."""
     parser.add_argument("--model", help="card name, Hugging Face id, or path to a config.json")
     parser.add_argument("--runtime", help="NAME[@VERSION], e.g. llama.cpp@b7941, vllm")
     parser.add_argument("--hardware", help="machine (default dgx-spark)")
@@ -39,8 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", type=count, metavar="N", help="new tokens per sequence (default 2048)")
     parser.add_argument("--depth", type=count, metavar="N", help="tokens already cached per sequence (default 0)")
     parser.add_argument("--output", type=count, metavar="N", help="tokens to generate per sequence (default 128)")
-    parser.add_argument("--out", metavar="DIR", help="write summary, ops, spans, timeline and plots into DIR")
-    parser.add_argument("--force", action="store_true", help="replace DIR if it exists")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--full", action="store_true", help="simulate every CTA and K-step")
     mode.add_argument("--folded", action="store_true", help="advance steady states in closed form (default)")
@@ -57,14 +62,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.out:
         check_target(Path(arguments.out), force=arguments.force)
     with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
-        result = api.run(
-            **{name: getattr(arguments, name) for name in ARGUMENTS},
-            set=arguments.set,
-            spec_dirs=tuple(arguments.spec_dir),
-            cache=arguments.cache,
-            is_full=arguments.full,
-            progress=progress,
-        )
+        result = api.run(**given(arguments), progress=progress)
         if arguments.out:
             progress.show("writing and drawing")
             written = result.write(arguments.out, force=arguments.force)
@@ -79,6 +77,17 @@ def execute(arguments: argparse.Namespace) -> int:
         print(f"wrote {len(written)} files into {arguments.out}; see plots/, or open timeline.json at ui.perfetto.dev",
               file=sys.stderr)  # fmt: skip
     return 0 if result.memory is None or result.memory.fits else 3
+
+
+def given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the flags say, under the keywords of `sim.run`."""
+    return {
+        **{name: getattr(arguments, name) for name in ARGUMENTS},
+        "set": arguments.set,
+        "spec_dirs": tuple(arguments.spec_dir),
+        "cache": arguments.cache,
+        "is_full": arguments.full,
+    }
 
 
 def notes(result: RunResult) -> list[str]:

@@ -7,28 +7,11 @@ import sys
 from typing import Any, TextIO
 
 from sim.result.memory import MemoryUse
+from sim.result.ranges import RateRange, digits_of, rounded
 from sim.result.run_result import RunResult
-from sim.result.trace import CAUSES
+from sim.result.words import limits
 from sim.units import format_quantity
 
-WORDS = {
-    "dram": "LPDDR5X",
-    "l2": "L2",
-    "translation": "address translation",
-    "c2c": "the die-to-die link",
-    "pcie": "PCI Express",
-    "nic": "the NIC",
-    "tensor": "tensor cores",
-    "cuda": "CUDA cores",
-    "wave_tail": "wave tails",
-    "pipeline_fill": "pipelines filling",
-    "dependency": "kernel boundaries and latency",
-    "launch": "launches",
-    "step": "host work between steps",
-    "nvme": "the SSD",
-}
-"""Every cause in words."""
-SMALLEST_SHARE = 0.03
 BAR_WIDTH = 40
 CLASSES = (
     ("weights", "weights_bytes"),
@@ -130,27 +113,34 @@ def _rates(result: RunResult, summary: dict[str, Any], look: Look) -> list[str]:
         ("tpot", "tpot_s", "per further token of a sequence"),
         ("e2e", "e2e_s", "from start to the last token"),
     )
+    ranges = result.ranges()
+    digits = {phase: digits_of(summary[f"{phase}_tok_s"], one.low, one.high) for phase, one in ranges.items()}
     for name, key, meaning in rows:
         value = summary[key]
-        if value is not None:
-            shown = f"{value:,.1f} tok/s" if key.endswith("tok_s") else format_quantity(value, "s")
-            lines.append(f"  {name:<12}{shown:>16}   {meaning}")
+        if value is None:
+            continue
+        if name in ranges:
+            rate, low, high = rounded(value, ranges[name].low, ranges[name].high)
+            lines.append(f"  {name:<12}{rate + ' tok/s':>16}   {meaning}; {low} to {high}")
+        else:
+            lines.append(f"  {name:<12}{format_quantity(value, 's', _digits_of_time(name, digits)):>16}   {meaning}")
+    if ranges:
+        lines.append(_basis(result, ranges))
     return lines
 
 
-def limits(phase: dict[str, Any], sustained_bytes_per_s: float) -> list[str]:
-    """What a phase waits for most, a sentence without its subject, and what it waits for besides.
+def _digits_of_time(name: str, digits: dict[str, int]) -> int:
+    """A time has as many digits as the rate it comes from."""
+    of = {"ttft": ("prefill",), "tpot": ("decode",)}.get(name, tuple(digits))
+    return min((digits[phase] for phase in of if phase in digits), default=4)
 
-    `sustained_bytes_per_s` of memory is what its rate is held against.
-    """
-    causes = sorted(phase["causes"].items(), key=lambda item: (-item[1], item[0]))
-    if not causes:
-        return ["takes no time."]
-    first, share = causes[0]
-    verb = "computes on" if CAUSES[first] == "compute" else "waits for"
-    rate = phase["dram"]["achieved_bytes_per_s"] / 1e9
-    memory = f"{rate:.0f} of {sustained_bytes_per_s / 1e9:.0f} GB/s sustained"
-    memory = memory if first == "dram" else f"LPDDR5X moves {memory}"
-    lines = [f"{verb} {WORDS[first]} {share * 100:.0f} % of the time: {memory}"]
-    rest = [f"{WORDS[cause]} {part * 100:.0f} %" for cause, part in causes[1:5] if part >= SMALLEST_SHARE]
-    return lines + ([f"then {', '.join(rest)}"] if rest else [])
+
+def _basis(result: RunResult, ranges: dict[str, RateRange]) -> str:
+    """What the ranges rest on."""
+    records = " and ".join(f"{each.records:,}" for each in ranges.values())
+    words = {
+        "measured": f"this very run was measured; ranges hold 4 of 5 of {records} measurements like it",
+        "class": f"ranges hold 4 of 5 of {records} measurements like it",
+        "extrapolated": "extrapolated: nothing like it was measured; ranges are those of the nearest kind",
+    }
+    return f"  {'rests on':<12}{words[result.validated or 'extrapolated']}"

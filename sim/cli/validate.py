@@ -7,10 +7,14 @@ import json
 import sys
 
 from sim.cli import microbench, validate_kernels
+from sim.cli.parser import plot_target
+from sim.cli.progress import ProgressLine
+from sim.errors import InputError, Problem
 
 HELP = "hold predictions against published measurements"
 EXAMPLE = """examples:
   sparksim validate inference --check
+  sparksim validate inference --runtime llama.cpp --family gpt-oss --parity parity
   sparksim validate kernels --chip rtx-pro-6000-server
   sparksim validate microbench --check
   sparksim validate ablation"""
@@ -25,28 +29,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", action="store_true", help="every comparison")
     parser.add_argument("--markdown", action="store_true", help="the table of the README")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    group = parser.add_argument_group("inference")
+    group.add_argument("--parity", metavar="FILE", help="draw predicted against measured, as SVG and PNG")
+    group.add_argument("--force", action="store_true", help="replace the files of --parity if they exist")
+    group.add_argument(
+        "--write-residuals", action="store_true", help="write how far predictions were off, which ranges come from"
+    )
     validate_kernels.add_arguments(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """0, or 3 with --check when a target is broken."""
     validate_kernels.check(arguments)
+    if arguments.what != "inference":
+        _refuse(arguments)
     if arguments.what == "kernels":
         return validate_kernels.execute(arguments)
     if arguments.what == "microbench":
         return microbench.check(arguments)
     if arguments.what == "ablation":
         return microbench.ablation(arguments)
+    return _inference(arguments)
+
+
+def _refuse(arguments: argparse.Namespace) -> None:
+    """Flags that only `inference` has."""
+    given = [name for name in ("parity", "force", "write_residuals") if getattr(arguments, name)]
+    if given:
+        message = f"validate {arguments.what} has no such flag"
+        raise InputError([Problem(message, "usage", path=name) for name in given])
+
+
+def _check_residuals(arguments: argparse.Namespace) -> None:
+    """Residuals are of all records, in the checkout."""
+    given = [f"--{name}" for name in ("runtime", "family") if getattr(arguments, name)]
+    if given:
+        message = f"goes with all records, not with {' and '.join(given)}"
+        raise InputError(Problem(message, "usage", path="--write-residuals"))
+
+
+def _inference(arguments: argparse.Namespace) -> int:
     from sim import api  # noqa: PLC0415 - loaded only for this verb
+    from sim.paths import shipped_data  # noqa: PLC0415
+    from sim.result.ranges import shipped  # noqa: PLC0415
+    from sim.study import residuals  # noqa: PLC0415
     from sim.study.validate import validate_inference  # noqa: PLC0415
 
-    report = validate_inference(api.run, runtime=arguments.runtime, family=arguments.family)
+    target = plot_target(arguments.parity, force=arguments.force, flag="parity") if arguments.parity else None
+    if arguments.write_residuals:
+        _check_residuals(arguments)
+    with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
+        report = validate_inference(api.run, runtime=arguments.runtime, family=arguments.family, progress=progress)
+    if arguments.write_residuals:
+        written = residuals.write(report.rows, api.load_hardware(residuals.MACHINE).digest, shipped_data())
+        shipped.cache_clear()
+        print(f"wrote {written}", file=sys.stderr)
     if arguments.json:
         print(json.dumps(report.to_dict(), indent=2))
     elif arguments.markdown:
         print(report.to_markdown())
     else:
         print(report.to_text(rows=arguments.rows))
+    if target is not None:
+        from sim.plot import draw_parity  # noqa: PLC0415 - matplotlib is slow to load
+
+        draw_parity(report.to_dict()["rows"], target)
     broken = report.broken_targets()
     for line in broken:
         print(f"broken: {line}", file=sys.stderr)

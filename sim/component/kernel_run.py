@@ -166,7 +166,7 @@ class KernelRun:
         kernel, device = self.kernel, self.device
         share = steps / kernel.n_steps if kernel.schedule == "persistent" else 1.0
         n_bytes = kernel.store_bytes * weight * share
-        n_back = kernel.write_back_bytes / kernel.tiles * weight * share
+        n_back = kernel.write_back_bytes / kernel.stored_tiles * weight * share
         to_l2 = [Part(device.l2, n_bytes, "write")] if n_bytes else []
         return to_l2, across(device.memory_path, n_back, "write") if n_back else []
 

@@ -83,6 +83,8 @@ def prefill_kernel(
         tile=(rows, rule.tile_n, op.head_dim),
         split_k=split,
     )
+    if shares:  # groups of SMs keep every K-step, but not the number of tiles: what is stored is spread over theirs
+        shape = replace(shape, store_bytes=shape.store_bytes * tiles / shape.stored_tiles)
     return _timed(shape, op, rule)
 
 

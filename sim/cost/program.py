@@ -156,4 +156,9 @@ class Kernel:
     @property
     def written_bytes(self) -> float:
         """Bytes that the CTAs store."""
-        return self.store_bytes * self.tiles
+        return self.store_bytes * self.stored_tiles
+
+    @property
+    def stored_tiles(self) -> int:
+        """Tiles that are stored. Those of `shares` are of a group's middle SM: some more or fewer than there are."""
+        return sum(count * len(steps) for count, steps in self.shares) if self.shares else self.tiles

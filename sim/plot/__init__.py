@@ -1,8 +1,29 @@
 """Pictures. The only importer of matplotlib, and only when something is drawn."""
 
-from sim.plot.pictures import DRAWN, draw_all, draw_kernel, memory, ops, roofline, timeline
+from sim.plot.pictures import (
+    DRAWN,
+    draw_all,
+    draw_kernel,
+    draw_parity,
+    draw_sensitivity,
+    draw_waterfall,
+    memory,
+    ops,
+    roofline,
+    timeline,
+)
 from sim.result.run_result import PLOTTERS
 
 PLOTTERS.update(DRAWN)
 
-__all__ = ["draw_all", "draw_kernel", "memory", "ops", "roofline", "timeline"]
+__all__ = [
+    "draw_all",
+    "draw_kernel",
+    "draw_parity",
+    "draw_sensitivity",
+    "draw_waterfall",
+    "memory",
+    "ops",
+    "roofline",
+    "timeline",
+]

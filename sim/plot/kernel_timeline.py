@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sim.plot.style import (
-    BOUND_COLOURS,
-    LAYER,
-    bound_patches,
-    figure,
-    place_of,
-    say_instead,
-    shown_phases,
-    time_scale,
-    time_text,
-)
+from sim.plot.style import BOUND_COLOURS, bound_patches, figure, say_instead, shown_phases, time_scale, time_text
+from sim.result.breakdown import LAYER, place_of
 from sim.result.run_result import RunResult
 from sim.result.trace import CAUSES, Span, StepTrace
 

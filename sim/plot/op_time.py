@@ -8,7 +8,6 @@ from sim.plot.style import (
     BOUND_COLOURS,
     bound_patches,
     figure,
-    place_of,
     plain,
     say_instead,
     share_text,
@@ -16,6 +15,7 @@ from sim.plot.style import (
     time_scale,
     time_text,
 )
+from sim.result.breakdown import by_place
 from sim.result.run_result import RunResult
 from sim.result.trace import BOUNDS, CAUSES, StepTrace
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_ROWS = 11
-HOST_ROW = "host between steps"
 WHAT = "Time by op"
 
 
@@ -54,14 +53,11 @@ def ops(result: RunResult) -> Figure:
 def rows(steps: list[StepTrace]) -> list[tuple[str, dict[str, float]]]:
     """(place in the model, ps by bound) of a mean step of a phase, longest first; small ones in one last row."""
     weights = sum(step.weight for step in steps) or 1.0
-    totals: dict[str, dict[str, float]] = {}
-    for step in steps:
-        spent = step.elapsed
-        for op in step.ops:
-            for cause, ps in spent[op.block, op.op].items():
-                place = HOST_ROW if cause == "step" and op.component != "host" else place_of(op)
-                parts = totals.setdefault(place, dict.fromkeys(BOUNDS, 0.0))
-                parts[CAUSES[cause]] += ps * step.weight / weights
+    spent = by_place(steps)
+    totals = {place: dict.fromkeys(BOUNDS, 0.0) for place in spent}
+    for place, causes in spent.items():
+        for cause, ps in causes.items():
+            totals[place][CAUSES[cause]] += ps / weights
     ranked = sorted(totals.items(), key=lambda item: (-sum(item[1].values()), item[0]))
     if len(ranked) <= MOST_ROWS + 1:
         return ranked

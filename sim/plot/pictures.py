@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sim.plot.kernel_timeline import timeline as _timeline
 from sim.plot.memory_bar import memory as _memory
 from sim.plot.op_time import ops as _ops
+from sim.plot.parity import parity
 from sim.plot.roofline_chart import roofline as _roofline
+from sim.plot.sensitivity import sensitivity
 from sim.plot.sm_timeline import sm_timeline
 from sim.plot.style import house_style, save
+from sim.plot.waterfall import waterfall
 from sim.result.kernel_result import KernelResult
 from sim.result.run_result import RunResult
 
@@ -51,4 +54,25 @@ def draw_kernel(result: KernelResult, path: Path) -> list[Path]:
     """The SM timeline of a kernel that kept its lanes, as SVG and PNG beside each other; the paths."""
     with house_style():
         fig = sm_timeline(result)
+    return save(fig, path)
+
+
+def draw_sensitivity(data: Mapping[str, Any], path: Path) -> list[Path]:
+    """What the speed hangs on, of `sparksim.explain/1`, as SVG and PNG beside each other; the paths."""
+    with house_style():
+        fig = sensitivity(data)
+    return save(fig, path)
+
+
+def draw_waterfall(data: Mapping[str, Any], path: Path) -> list[Path]:
+    """From A to B, of `sparksim.compare/1`, as SVG and PNG beside each other; the paths."""
+    with house_style():
+        fig = waterfall(data)
+    return save(fig, path)
+
+
+def draw_parity(rows: Sequence[Mapping[str, Any]], path: Path) -> list[Path]:
+    """Predicted against measured, of the rows of `sparksim.validation/1`, as SVG and PNG; the paths."""
+    with house_style():
+        fig = parity(rows)
     return save(fig, path)

@@ -7,7 +7,8 @@ from math import log10
 from typing import TYPE_CHECKING
 
 from sim.plot.labels import place_labels
-from sim.plot.style import BOUND_COLOURS, bound_patches, figure, place_of, plain, say_instead, share_text, shown_phases
+from sim.plot.style import BOUND_COLOURS, bound_patches, figure, plain, say_instead, share_text, shown_phases
+from sim.result.breakdown import place_of
 from sim.result.identity import Identity
 from sim.result.run_result import RunResult
 from sim.result.trace import CAUSES, OpRecord, StepTrace

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import floor, log10
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim.result.run_result import RunResult
-from sim.result.trace import BOUNDS, OpRecord
+from sim.result.trace import BOUNDS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,8 +48,6 @@ SETTINGS = {
 }
 DPI = 120
 MOST_PHASES = 4
-LAYER = re.compile(r"^L\d*\.")
-"""How the ids of a layer's ops begin."""
 
 
 @contextmanager
@@ -66,11 +63,16 @@ def house_style() -> Iterator[None]:
 
 def figure(result: RunResult, what: str, width: float = 7.0, height: float = 4.0) -> Figure:
     """An empty figure (inches) whose title says what is drawn of which run."""
+    return bare_figure(f"{what}: {run_title(result)}", width, height)
+
+
+def bare_figure(title: str, width: float = 7.0, height: float = 4.0) -> Figure:
+    """An empty figure (inches) with a title."""
     from matplotlib.figure import Figure as MatplotlibFigure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     fig = MatplotlibFigure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
-    fig.suptitle(f"{what}: {run_title(result)}", x=0.01, ha="left", fontsize=10)
+    fig.suptitle(title, x=0.01, ha="left", fontsize=10)
     return fig
 
 
@@ -132,11 +134,6 @@ def plain(value: float, digits: int = 3) -> str:
 def share_text(share: float) -> str:
     """A share of a time: "22 %", "<1 %"."""
     return "<1 %" if 0 < share < 0.005 else f"{share * 100:.0f} %"
-
-
-def place_of(op: OpRecord) -> str:
-    """Where in the model an op stands; an op trace that does not say is known by the op's id."""
-    return LAYER.sub("", op.op) if op.site == op.kind else op.site
 
 
 def save(fig: Figure, path: Path) -> list[Path]:

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -78,8 +79,10 @@ def _is_ours(folder: Path) -> bool:
     return isinstance(found, dict) and found.get("schema") == MANIFEST_SCHEMA
 
 
-def write(result: Result, folder: Path, *, force: bool) -> list[Path]:
+def write(result: Result, folder: Path, *, force: bool, more: Callable[[Path], None] | None = None) -> list[Path]:
     """Write everything into `folder`; the paths, sorted. Whatever goes wrong, `folder` is as it was before.
+
+    `more`: writes further files into the folder that it is given.
 
     Raises:
         InputError: the folder must not be used (see `check_target`), or cannot be written.
@@ -93,6 +96,8 @@ def write(result: Result, folder: Path, *, force: bool) -> list[Path]:
             new = aside / "new"
             new.mkdir()
             _fill(result, new)
+            if more is not None:
+                more(new)
             _put(new, target, aside / "old")
         finally:
             shutil.rmtree(aside, ignore_errors=True)

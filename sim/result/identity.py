@@ -30,3 +30,5 @@ class Identity:
     seed: int = 0
     l2_bytes_per_s: float = 0.0
     """Peak read rate of L2; 0 where it is not known."""
+    architecture: str | None = None
+    """The model's, as its config.json says it; None for an op trace."""

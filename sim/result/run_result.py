@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.hwspec import HardwareSpec
+from sim.result.breakdown import by_class
 from sim.result.identity import Identity
 from sim.result.memory import MemoryUse
+from sim.result.ranges import PHASES, RateRange, as_dict, range_of, validated
 from sim.result.trace import BOUNDS, CAUSES, StepTrace, Trace
 from sim.workload.graph import Workload
 
@@ -57,7 +59,7 @@ class RunResult:
 
     @property
     def phases(self) -> dict[str, dict[str, Any]]:
-        """By phase: `time_s`, `bound`, `bound_share`, `causes`, `dram`, `flops`, `tensor_utilization`."""
+        """By phase: `time_s`, `bound`, `bound_share`, `causes`, `ops`, `dram`, `flops`, `tensor_utilization`."""
         return {name: self._phase(name) for name in (self.trace.phases() if self.trace else [])}
 
     @property
@@ -100,6 +102,17 @@ class RunResult:
             "e2e_s": (ttft or 0.0) + (decode or 0.0),
         }
 
+    def ranges(self) -> dict[str, RateRange]:
+        """How far the rate of each phase may be off, from how far its class was off; none for an op trace."""
+        rates = self.rates()
+        found = {phase: rates[f"{phase}_tok_s"] for phase in PHASES}
+        return {phase: range_of(self.identity, phase, rate) for phase, rate in found.items() if rate}
+
+    @property
+    def validated(self) -> str | None:
+        """What stands behind the rates: "measured", "class" or "extrapolated"; None where there are none."""
+        return validated(self.identity, self.ranges())
+
     def _ttft_mean(self, ttft: float | None) -> float | None:
         """Mean over sequences of the time their last prompt pass ended; passes take time by tokens and context."""
         passes = self.prefill_passes
@@ -129,6 +142,8 @@ class RunResult:
             "sparksim_version": _version(),
             **identity,
             **rates,
+            "range": as_dict(self.ranges()),
+            "validated": self.validated,
             "memory": asdict(self.memory) if self.memory else None,
             "phases": self.phases,
             "bound": together.bound if together else None,
@@ -150,6 +165,7 @@ class RunResult:
             "bound": shares.bound,
             "bound_share": shares.bound_share,
             "causes": shares.causes,
+            "ops": _op_shares(steps),
             "dram": self._dram(steps),
             "flops": flops,
             "tensor_utilization": min(1.0, busy / (time_s * 1e12)) if time_s else 0.0,
@@ -223,6 +239,13 @@ def _shares(steps: Iterable[StepTrace]) -> _Shares:
     for cause, share in shares.items():
         bounds[CAUSES[cause]] += share
     return _Shares(max(bounds, key=lambda name: bounds[name]), bounds, shares)
+
+
+def _op_shares(steps: Iterable[StepTrace]) -> dict[str, dict[str, float]]:
+    """Shares of elapsed time by op class and cause; all of them sum to 1."""
+    spent = by_class(steps)
+    total = sum(sum(parts.values()) for parts in spent.values()) or 1.0
+    return {name: {cause: ps / total for cause, ps in sorted(parts.items())} for name, parts in sorted(spent.items())}
 
 
 def _version() -> str:

@@ -11,13 +11,18 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sim.paths import find
+from sim.errors import InputError, Problem
+from sim.paths import find, normalize
+from sim.result.ranges import shipped
+from sim.study.baseline import Ran, ran_of
+from sim.study.residuals import HELD, coverage, stale
+from sim.study.validation_text import SMALL_CLASS, to_markdown, to_text
 from sim.yamlfile import load_yaml, validate_model
 
 UNSTATED_PROMPT_TOKENS = 16
 """Prompts of records that say only "short"."""
-SMALL_CLASS = 5
-"""Classes and groups with fewer comparisons are printed but do not count."""
+STALE = 0.02
+"""How far a shipped range may be from that of the rows: about what folding moves a time by."""
 
 
 class Record(BaseModel):
@@ -74,17 +79,23 @@ class _TargetFile(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One comparison; rates in tokens per second of all sequences together."""
+    """One comparison; rates in tokens per second of all sequences together. `ran`: the prediction it rests on."""
 
     record: Record
     phase: str
     measured: float
     predicted: float
+    ran: Ran | None = None
 
     @property
     def error(self) -> float:
         """Predicted / measured - 1."""
         return self.predicted / self.measured - 1.0
+
+    @property
+    def roofline_error(self) -> float | None:
+        """The same of a plain roofline."""
+        return self.ran.roofline_tok_s / self.measured - 1.0 if self.ran else None
 
     @property
     def label(self) -> str:
@@ -94,12 +105,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Errors of a set of rows."""
+    """Errors of a set of rows; `roofline`, `roofline_bias`: what a plain roofline would be off by."""
 
     count: int
     error: float
     bias: float
     worst: float
+    roofline: float | None = None
+    roofline_bias: float | None = None
 
 
 Predict = Callable[..., Any]
@@ -122,14 +135,30 @@ def validate_inference(
     runtime: str | None = None,
     family: str | None = None,
     records: tuple[Record, ...] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Report:
-    """Compare every record in the quantity it measured. `predict`: `sim.run`."""
+    """Compare every record in the quantity it measured. `predict`: `sim.run`. `family`: how names of models begin.
+
+    Raises:
+        InputError: no record is of this runtime and family.
+    """
+    listed = load_records() if records is None else records
     chosen = [
         r
-        for r in (load_records() if records is None else records)
-        if (runtime is None or r.runtime.startswith(runtime)) and (family is None or r.model.startswith(family))
+        for r in listed
+        if (runtime is None or r.runtime.startswith(runtime))
+        and (family is None or normalize(r.model).startswith(normalize(family)))
     ]
-    rows = [row for record in chosen for row in compare(record, predict)]
+    if not chosen and listed:
+        families = ", ".join(sorted({_family(r.model) for r in listed}))
+        runtimes = ", ".join(sorted({r.runtime for r in listed}))
+        hint = f"runtimes: {runtimes}; families: {families}"
+        raise InputError(Problem("no record is of this runtime and family", "no_records", hint=hint))
+    rows: list[Row] = []
+    for number, record in enumerate(chosen, 1):
+        if progress is not None:
+            progress(f"record {number:,} of {len(chosen):,}: {record.id}")
+        rows += compare(record, predict)
     return Report(tuple(rows), len(chosen), is_whole=runtime is None and family is None)
 
 
@@ -146,22 +175,24 @@ def compare(record: Record, predict: Predict) -> list[Row]:
     }
     rows = []
     if record.prefill_tok_s and record.prompt:
-        result = predict(**shared, prompt=record.prompt, depth=record.depth, output=0).rates()
-        rows.append(Row(record, "prefill", record.prefill_tok_s, result["prefill_tok_s"]))
+        result = predict(**shared, prompt=record.prompt, depth=record.depth, output=0)
+        rate = result.rates()["prefill_tok_s"]
+        rows.append(Row(record, "prefill", record.prefill_tok_s, rate, ran_of(result, "prefill")))
     if record.decode_tok_s and record.decode_basis in ("pure_decode", "e2e"):
         measured = record.decode_tok_s * (record.batch if record.decode_is == "per_stream" else 1)
-        rows.append(Row(record, "decode", measured, _decode_rate(record, shared, predict)))
+        rows.append(Row(record, "decode", measured, *_decode(record, shared, predict)))
     return rows
 
 
-def _decode_rate(record: Record, shared: Mapping[str, Any], predict: Predict) -> float:
+def _decode(record: Record, shared: Mapping[str, Any], predict: Predict) -> tuple[float, Ran | None]:
+    """The rate as it was measured, and the run it comes from."""
     if record.decode_basis == "e2e":
         prompt = record.prompt or UNSTATED_PROMPT_TOKENS
-        rates = predict(**shared, prompt=prompt, depth=record.depth, output=record.output).rates()
-        return float(record.batch * record.output / rates["e2e_s"])
+        result = predict(**shared, prompt=prompt, depth=record.depth, output=record.output)
+        return float(record.batch * record.output / result.rates()["e2e_s"]), ran_of(result, "e2e")
     depth = record.depth if record.bench == "llama-bench" else record.depth + (record.prompt or 0)
-    rates = predict(**shared, prompt=0, depth=depth, output=max(2, record.output)).rates()
-    return float(rates["decode_tok_s"])
+    result = predict(**shared, prompt=0, depth=depth, output=max(2, record.output))
+    return float(result.rates()["decode_tok_s"]), ran_of(result, "decode")
 
 
 def _family(model: str) -> str:
@@ -180,7 +211,9 @@ def _bin(value: int, unit: str) -> str:
 def figures(rows: list[Row]) -> Figures:
     """Mean absolute error, mean error and the worst of `rows`."""
     errors = [row.error for row in rows]
-    return Figures(len(errors), mean(map(abs, errors)), mean(errors), max(errors, key=abs))
+    plain = [row.roofline_error for row in rows if row.roofline_error is not None]
+    beside = (mean(map(abs, plain)), mean(plain)) if plain else (None, None)
+    return Figures(len(errors), mean(map(abs, errors)), mean(errors), max(errors, key=abs), *beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +258,12 @@ class Report:
         if not counted:
             return None
         worst = max((f.worst for f in counted), key=abs)
-        return Figures(
-            sum(f.count for f in counted), mean(f.error for f in counted), mean(f.bias for f in counted), worst
-        )
+        plain = [
+            (f.roofline, f.roofline_bias) for f in counted if f.roofline is not None and f.roofline_bias is not None
+        ]
+        beside = (mean(each for each, _ in plain), mean(each for _, each in plain)) if plain else (None, None)
+        error, bias = mean(f.error for f in counted), mean(f.bias for f in counted)
+        return Figures(sum(f.count for f in counted), error, bias, worst, *beside)
 
     def broken_targets(self) -> list[str]:
         """Every target that does not hold, in a sentence each."""
@@ -246,18 +282,40 @@ class Report:
         for name, group in self.groups().items():
             if group.count >= SMALL_CLASS and abs(group.bias) > targets.group:
                 broken.append(f"{name}: {group.count} rows off by {group.bias:+.1%}, target {targets.group:.0%}")
-        return broken
+        return broken + (self._broken_ranges() if self.is_whole else [])
+
+    def _broken_ranges(self) -> list[str]:
+        """Whether the ranges that ship are those of these rows, and hold what is left out."""
+        inside, n = self.coverage()["record"].get("all", (0, 0))
+        low, high = HELD
+        broken = []
+        if n and not low <= inside / n <= high:
+            broken.append(
+                f"{inside / n:.1%} of {n} left-out records lie in their range, target {low:.0%} to {high:.0%}"
+            )
+        return broken + stale(self.rows, shipped().classes, STALE)
+
+    def coverage(self) -> dict[str, dict[str, tuple[int, int]]]:
+        """How many rows lie in the range that the rest gives, where a record, a source or a model is left out."""
+        keys: dict[str, Callable[[Row], str]] = {
+            "record": lambda row: row.record.id,
+            "source": lambda row: row.record.source,
+            "model": lambda row: row.record.model,
+        }
+        return {name: coverage(self.rows, key) for name, key in keys.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for --json."""
 
-        def plain(f: Figures) -> dict[str, float]:
-            return {"count": f.count, "error": f.error, "bias": f.bias, "worst": f.worst}
+        def plain(f: Figures) -> dict[str, float | None]:
+            beside = {"roofline_error": f.roofline, "roofline_bias": f.roofline_bias}
+            return {"count": f.count, "error": f.error, "bias": f.bias, "worst": f.worst, **beside}
 
         heads = {phase: plain(f) for phase in ("decode", "prefill") if (f := self.headline(phase))}
         return {
             "schema": "sparksim.validation/1",
             "records": self.records,
+            "is_whole": self.is_whole,
             "comparisons": len(self.rows),
             "headline": heads,
             "classes": {name: plain(f) for name, f in self.classes().items()},
@@ -265,10 +323,13 @@ class Report:
             "rows": [
                 {
                     "id": r.record.id,
+                    "runtime": r.record.runtime,
                     "phase": r.phase,
                     "measured": r.measured,
                     "predicted": r.predicted,
                     "error": r.error,
+                    "roofline": r.ran.roofline_tok_s if r.ran else None,
+                    "causes": r.ran.causes if r.ran else None,
                 }
                 for r in self.rows
             ],
@@ -276,44 +337,17 @@ class Report:
                 title: {name: plain(f) for name, f in table.items()} for title, table in self.breakdowns().items()
             },
             "excluded": load_excluded(),
+            "left_out": {
+                what: {name: {"inside": inside, "count": n} for name, (inside, n) in found.items()}
+                for what, found in self.coverage().items()
+            },
             "broken": self.broken_targets(),
         }
 
     def to_text(self, *, rows: bool = False) -> str:
         """Tables for a person."""
-        lines = [f"{self.records} records, {len(self.rows)} comparisons; error = predicted / measured - 1"]
-        tables = {"class": self.classes(), "model and batch": self.groups(), **self.breakdowns()}
-        for title, table in tables.items():
-            lines.append(f"\n{title:<52}{'n':>4}{'error':>9}{'bias':>9}{'worst':>9}")
-            lines += [_line(name, f) for name, f in table.items()]
-        lines.append("\nmeans over classes of five or more")
-        lines += [_line(phase, f) for phase in ("decode", "prefill") if (f := self.headline(phase))]
-        shown = sorted(self.rows, key=lambda r: -abs(r.error))[: None if rows else 10]
-        lines.append("\nevery comparison, worst first" if rows else "\nten worst")
-        lines += [
-            f"{r.record.id[:60]:<62}{r.phase:<8}{r.measured:>9.1f}{r.predicted:>9.1f}{r.error:>+9.1%}" for r in shown
-        ]
-        if self.is_whole:
-            lines.append("\nnot compared, by the rule that leaves them out")
-            lines += [f"{count:>5}  {rule}" for rule, count in load_excluded().items()]
-        return "\n".join(lines)
+        return to_text(self.to_dict(), rows=rows)
 
     def to_markdown(self) -> str:
         """The table of the README."""
-        lines = [
-            "| runtime, model, quantisation, phase | n | error | bias | worst |",
-            "| --- | --: | --: | --: | --: |",
-        ]
-        lines += [
-            f"| {n} | {f.count} | {f.error:.1%} | {f.bias:+.1%} | {f.worst:+.1%} |" for n, f in self.classes().items()
-        ]
-        for phase in ("decode", "prefill"):
-            if f := self.headline(phase):
-                values = f"{f.count} | **{f.error:.1%}** | **{f.bias:+.1%}** | {f.worst:+.1%} |"
-                lines.append(f"| **{phase}, mean over classes** | {values}")
-        return "\n".join(lines)
-
-
-def _line(name: str, f: Figures) -> str:
-    mark = "" if f.count >= SMALL_CLASS else "  (too few to count)"
-    return f"{name:<52}{f.count:>4}{f.error:>9.1%}{f.bias:>+9.1%}{f.worst:>+9.1%}{mark}"
+        return to_markdown(self.to_dict())

@@ -65,6 +65,21 @@ class Machine:
         self.memory = self._one(MemorySpec)
         self._memory_path = self.route(self._name_of(L2Spec), self._name_of(MemorySpec))[1:]
 
+    @property
+    def l2_name(self) -> str:
+        """Name of the GPU's L2."""
+        return self._name_of(L2Spec)
+
+    @property
+    def memory_name(self) -> str:
+        """Name of the memory."""
+        return self._name_of(MemorySpec)
+
+    @property
+    def memory_path(self) -> tuple[str, ...]:
+        """Names on the way from L2 to memory, L2 left out."""
+        return tuple(self._memory_path)
+
     def _name_of(self, kind: type) -> str:
         for name, spec in self._specs.items():
             if isinstance(spec, kind):
@@ -187,7 +202,7 @@ class Machine:
         Raises:
             WiringError: an end is unknown, or nothing leads from one to the other.
         """
-        source, target = (self._end(end) for end in (op.source, op.target))
+        source, target = (self.end(end) for end in (op.source, op.target))
         memory, size = self._name_of(MemorySpec), float(op.size_bytes)
         is_stored, is_sent = (self._is_outside(end) for end in (source, target))
         parts: list[tuple[str, float, str]] = []
@@ -206,7 +221,8 @@ class Machine:
         causes = {moved.cause: moved.duration_ps}
         return self._job(op, f"copy:{op.source}-{op.target}", moved.duration_ps, causes, moved, read, write)
 
-    def _end(self, name: str) -> str:
+    def end(self, name: str) -> str:
+        """The component that an end of a copy stands for."""
         return "cpu0" if name == "cpu" and name not in self.components else name
 
     def _is_outside(self, name: str) -> bool:

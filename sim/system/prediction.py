@@ -327,4 +327,5 @@ def _identity(
         peak_flops=machine.peaks(),
         seed=arguments.seed,
         l2_bytes_per_s=machine.l2.bandwidth,
+        architecture=model.architecture if model else None,
     )

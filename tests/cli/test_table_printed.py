@@ -14,8 +14,9 @@ import pytest
 import sim
 from sim import RunResult, api
 from sim.cli import main
-from sim.cli.table import WORDS, Look, limits, table
+from sim.cli.table import Look, table
 from sim.result.trace import CAUSES
+from sim.result.words import WORDS, limits
 
 RUN = ("run", "--model", "qwen3-0.6b", "--runtime", "vllm", "--prompt", "128", "--output", "8", "--batch", "2")
 TOO_LARGE = ("run", "--model", "llama-3.1-70b", "--runtime", "vllm")
@@ -53,10 +54,11 @@ def test_numbers_are_those_of_the_result(result: RunResult):
     seconds = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
     for name, value in (("ttft", result.rates()["ttft_s"]), ("tpot", result.rates()["tpot_s"])):
         number, unit = _number(lines, name)
-        assert number * seconds[unit] == pytest.approx(value, rel=1e-3)
+        assert number * seconds[unit] == pytest.approx(value, rel=0.1)
     for name, value in (("prefill", result.prefill_tok_s), ("decode", result.decode_tok_s)):
         number, unit = _number(lines, name)
-        assert (number, unit) == (pytest.approx(value, abs=0.05), "tok/s")
+        half = (result.ranges()[name].high - result.ranges()[name].low) / 2
+        assert (number, unit) == (pytest.approx(value, abs=half / 2), "tok/s")  # rounded to the range's first digit
     use = result.memory
     assert use is not None
     for name, value in (("weights", use.weights_bytes), ("free", use.available_bytes - use.needed_bytes)):

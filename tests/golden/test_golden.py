@@ -68,7 +68,7 @@ def test_the_trace_adds_up(net: RunResult) -> None:
 
 
 def _keys(value: Any, path: str = "") -> list[str]:
-    if not isinstance(value, dict) or path in {"causes", "phases.prefill.causes", "phases.decode.causes"}:
+    if not isinstance(value, dict) or path.rpartition(".")[2] in {"causes", "ops"}:
         return [path]
     return [key for name in value for key in _keys(value[name], f"{path}.{name}" if path else name)]
 
@@ -83,6 +83,8 @@ def test_shares_sum_to_one(decode: RunResult) -> None:
     for part in (summary, *summary["phases"].values()):
         assert sum(part["bound_share"].values()) == pytest.approx(1)
         assert sum(part["causes"].values()) == pytest.approx(1)
+        ops = part.get("ops", {"all": part["causes"]})
+        assert sum(sum(parts.values()) for parts in ops.values()) == pytest.approx(1)
         assert part["bound_share"][part["bound"]] == max(part["bound_share"].values())
     memory = summary["memory"]
     parts = ("weights_bytes", "kv_cache_bytes", "activation_bytes", "runtime_bytes")

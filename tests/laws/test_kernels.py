@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 
 from sim.component.kernel_run import KernelRun
 from sim.component.profile import Profile
+from sim.cost.kernel import Lowering
 from sim.cost.program import Kernel
 from sim.result.trace import CAUSES
 from sim.system.machine import Machine
-from tests.device import simulate
+from sim.workload import load_runtime
+from sim.workload.op import Attention
+from sim.workload.quant import formats
+from tests.device import machine, simulate
 from tests.laws.kernels import any_kernel, any_machine
 
 SMALL = 400
@@ -49,6 +53,20 @@ def test_bytes_and_flops_of_every_component_are_what_the_kernel_asked(seed: int,
         assert hop.moved["write"] == pytest.approx(profile.missed_write_bytes, rel=BYTES)
     for access in {"read", "random"} - _accesses(kernel):
         assert run.hops[-1].moved[access] == 0
+
+
+@pytest.mark.parametrize("sms", [132, 145, 188])
+@pytest.mark.parametrize("is_full", [False, True])
+def test_causal_attention_stores_its_output_once_on_any_large_chip(sms: int, is_full: bool) -> None:
+    """2,048 queries x 32 heads x 128 elements of 2 B, whoever takes which tiles."""
+    on = machine(f"gpu.sms={sms}")
+    lowering = Lowering(load_runtime("vllm").spec, formats(), sms)
+    same = {"query": 2048, "context": 2048, "dtype": "bf16", "kv_dtype": "bf16", "site": "attention"}
+    kernel = lowering.kernel(Attention(id="a", batch=1, heads=32, kv_heads=8, head_dim=128, **same))  # type: ignore[arg-type]
+    assert kernel.shares  # the order of the grid decides who takes which tiles
+    profile, _ = simulate(kernel, on, is_full=is_full)
+    assert kernel.written_bytes == pytest.approx(2048 * 32 * 128 * 2, rel=1e-12)
+    assert profile.l2_write_bytes == pytest.approx(2048 * 32 * 128 * 2, rel=BYTES)
 
 
 @given(st.integers(0, 2**32))

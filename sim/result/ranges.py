@@ -1,0 +1,141 @@
+"""How far a rate may be off: from how far predictions like it were off, by class, as the validation found them.
+
+The file `workloads/measurements/residuals.json` is made by `sparksim validate inference --write-residuals`. A range is
+the prediction times the tenths of measured / predicted in its class, and holds the prediction itself.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from math import floor, log10
+from typing import Any
+
+from sim.paths import shipped_data
+from sim.result.identity import Identity
+
+FILE = "workloads/measurements/residuals.json"
+LEVEL = 0.8
+PHASES = ("prefill", "decode")
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRange:
+    """Of `records` comparisons of a class, `LEVEL` had measured / predicted in [`low`, `high`], which holds 1."""
+
+    records: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """What ships: the machine that was measured, a range by class, and digests of the runs that were measured."""
+
+    hardware_digest: str
+    classes: dict[str, ClassRange]
+    cases: frozenset[str]
+
+
+def levels(runtime: str, architecture: str, quant: str, phase: str) -> list[Key]:
+    """The classes that a rate belongs to, the narrowest first; from the fourth on nothing but the runtime is alike."""
+    return [
+        (runtime, architecture, quant, phase),
+        (runtime, architecture, phase),
+        (runtime, quant, phase),
+        (runtime, phase),
+        (phase,),
+    ]
+
+
+OF_A_CLASS = 3
+"""The first three levels share the runtime and the family or the quantisation: those are a class."""
+
+
+def case_of(me: Identity, phase: str) -> str:
+    """Digest of what was run in a phase: two runs with the same one are the same measurement.
+
+    Decoding is known by where it starts and how many steps it takes, so that tokens may be cached or read just before.
+    Which experts the tokens pick is no part of it: records do not say.
+    """
+    prompt, depth, output = me.prompt_tokens or 0, me.context_depth or 0, me.output_tokens or 0
+    steps = output - (1 if prompt else 0)
+    sizes = {"prefill": (prompt, depth), "decode": (prompt + depth, steps), "e2e": (prompt, depth, output)}[phase]
+    changed = sorted(item for item in me.overrides.items() if item[0].startswith(("runtime.", "model.")))
+    parts = (me.hardware_digest, me.model_digest, me.runtime, me.runtime_version, me.quant, me.kv_dtype, me.batch)
+    return sha256(repr((phase, *parts, sizes, changed)).encode()).hexdigest()[:10]
+
+
+@cache
+def shipped() -> Residuals:
+    """The residuals that ship."""
+    data = json.loads((shipped_data() / FILE).read_text(encoding="utf-8"))
+    classes = {name: ClassRange(*values) for name, values in data["classes"].items()}
+    return Residuals(data["hardware_digest"], classes, frozenset(data["cases"]))
+
+
+@dataclass(frozen=True, slots=True)
+class RateRange:
+    """A rate's range, and the class it comes from: its name, how many records it has, whether it is like the run."""
+
+    low: float
+    high: float
+    class_name: str
+    records: int
+    is_of_class: bool
+
+
+def range_of(me: Identity, phase: str, rate: float) -> RateRange:
+    """The range of a rate of a phase, from the narrowest class that has enough records."""
+    known = shipped()
+    names = levels(me.runtime, me.architecture or "", me.quant or "", phase)
+    for level, name in enumerate(map(" ".join, names)):
+        found = known.classes.get(name)
+        if found is not None:
+            is_of_class = level < OF_A_CLASS and is_measured_machine(me)
+            return RateRange(rate * found.low, rate * found.high, name, found.records, is_of_class)
+    return RateRange(rate, rate, "none", 0, is_of_class=False)
+
+
+def is_measured_machine(me: Identity) -> bool:
+    """Whether it is the machine that was measured, and the model as it was published."""
+    is_changed = any(path.startswith("model.") for path in me.overrides)
+    return me.hardware_digest == shipped().hardware_digest and not is_changed
+
+
+def validated(me: Identity, ranges: dict[str, RateRange]) -> str | None:
+    """What stands behind the rates: this very run, records of its class, or less; None where there are no rates."""
+    if not ranges:
+        return None
+    cases = shipped().cases
+    if case_of(me, "e2e") in cases or all(case_of(me, phase) in cases for phase in ranges):
+        return "measured"
+    return "class" if all(each.is_of_class for each in ranges.values()) else "extrapolated"
+
+
+def as_dict(ranges: dict[str, RateRange]) -> dict[str, Any]:
+    """The key `range` of `sparksim.result/1`."""
+    rates = {f"{phase}_tok_s": ranges.get(phase) for phase in PHASES}
+    return {
+        **{key: [each.low, each.high] if each else None for key, each in rates.items()},
+        "level": LEVEL,
+        "classes": {key: {"name": each.class_name, "records": each.records} if each else None
+                    for key, each in rates.items()},
+    }  # fmt: skip
+
+
+def digits_of(value: float, low: float, high: float) -> int:
+    """How many digits of a value mean something: down to the first digit of half its range's width, 1 to 4."""
+    half = (high - low) / 2
+    if half <= 0 or value <= 0:
+        return 4
+    return min(4, max(1, floor(log10(value)) - floor(log10(half)) + 1))
+
+
+def rounded(value: float, low: float, high: float) -> list[str]:
+    """The value and both ends of its range as they are printed: to the same place, that of `digits_of`."""
+    place = floor(log10(value)) - digits_of(value, low, high) + 1
+    return [f"{round(each, -place):,.{max(0, -place)}f}" for each in (value, low, high)]

@@ -1,0 +1,186 @@
+"""Does a range say how far a rate may be off, and `validated` what stands behind it?"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+import sim
+from sim import RunResult
+from sim.cli.table import Look, table
+from sim.result import ranges
+from sim.result.ranges import ClassRange, Residuals, digits_of, rounded
+from sim.study.baseline import Ran
+from sim.study.residuals import class_range, coverage, residuals, stale, to_text
+from sim.study.validate import Record, Row, load_records
+
+SMALL = {"model": "qwen3-0.6b", "runtime": "vllm", "quant": "bf16", "prompt": 16, "output": 4}
+DENSE = "qwen2.5-coder-7b"
+RECORDS = load_records()
+
+
+@pytest.fixture(scope="module")
+def result() -> RunResult:
+    return sim.run(**SMALL)
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch, result: RunResult) -> dict[str, ClassRange]:
+    """Residuals of a test's own: nothing at first."""
+    classes: dict[str, ClassRange] = {}
+    shipped = Residuals(result.identity.hardware_digest, classes, frozenset())
+    monkeypatch.setattr(ranges, "shipped", lambda: shipped)
+    return classes
+
+
+def test_the_range_of_a_class_is_between_its_tenths():
+    """Of nineteen points at equal distances the second and the last but one are tenths (Hyndman, Fan 1996, type 6)."""
+    found = class_range(0.5 + i / 20 for i in range(1, 20))
+    assert found is not None
+    assert (found.records, found.low, found.high) == (19, pytest.approx(0.6), pytest.approx(1.4))
+
+
+def test_a_range_holds_the_prediction_itself():
+    """Where predictions are all too low, the range begins at the prediction."""
+    found = class_range(1.1 + i / 100 for i in range(19))
+    assert found is not None
+    assert found.low == 1.0
+    assert found.high == pytest.approx(1.27)
+
+
+def test_too_few_records_are_no_class():
+    assert class_range([1.0] * 8) is None
+    assert class_range([1.0] * 9) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "is_like"),
+    [
+        ("vllm Qwen3ForCausalLM bf16 decode", "class"),
+        ("vllm Qwen3ForCausalLM decode", "class"),
+        ("vllm bf16 decode", "class"),
+        ("vllm decode", "extrapolated"),
+        ("decode", "extrapolated"),
+    ],
+)
+def test_a_class_without_records_falls_back_to_a_wider_one(known: dict[str, ClassRange], name: str, is_like: str):
+    decode = sim.run(**SMALL | {"prompt": 0})
+    known |= {"decode": ClassRange(900, 0.5, 2.0), "vllm Qwen3ForCausalLM bf16 prefill": ClassRange(9, 0.1, 9.0)}
+    known |= {name: ClassRange(10, 0.9, 1.2)}
+    found = decode.ranges()["decode"]
+    assert (found.class_name, found.records) == (name, 10)
+    assert decode.decode_tok_s is not None
+    assert (found.low, found.high) == (0.9 * decode.decode_tok_s, 1.2 * decode.decode_tok_s)
+    assert decode.validated == is_like
+
+
+def test_the_summary_has_full_digits(result: RunResult):
+    summary = result.summary()
+    assert json.loads(json.dumps(summary["range"], allow_nan=False)) == summary["range"]
+    assert summary["range"]["level"] == 0.8
+    for phase, found in result.ranges().items():
+        low, high = summary["range"][f"{phase}_tok_s"]
+        assert (low, high) == (found.low, found.high)
+        assert 0 < low <= summary[f"{phase}_tok_s"] <= high
+
+
+@pytest.mark.parametrize("record", [r for r in RECORDS if r.model == DENSE][:40:13], ids=lambda r: r.id)
+def test_what_is_among_the_records_was_measured(record: Record):
+    shared = {"model": record.model, "runtime": record.runtime, "quant": record.quant, "kv_dtype": record.kv_dtype}
+    options = {f"runtime.{name}": str(value) for name, value in record.set.items()}
+    run = {**shared, "batch": record.batch, "set": options}
+    if record.prefill_tok_s:
+        assert sim.run(**run, prompt=record.prompt, depth=record.depth, output=0).validated == "measured"
+        other = sim.run(**run, prompt=(record.prompt or 0) + 1, depth=record.depth, output=0)
+        assert other.validated == "class"
+    if record.decode_tok_s:
+        depth = record.depth if record.bench == "llama-bench" else record.depth + (record.prompt or 0)
+        assert sim.run(**run, prompt=0, depth=depth, output=record.output).validated == "measured"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"set": {"memory.bandwidth": "x1.01"}},
+        {"set": {"gpu.clock": "2400 MHz"}},
+        {"hardware": "rtx-pro-6000-server"},
+        {"set": {"model.num_hidden_layers": 20}},
+    ],
+)
+def test_another_machine_or_model_is_extrapolated(changes: dict[str, object]):
+    assert sim.run(**SMALL, **changes).validated == "extrapolated"
+
+
+def test_where_there_are_no_rates_nothing_is_claimed(tmp_path: Path):
+    too_large = sim.run(model="llama-3.1-70b", runtime="vllm").summary()
+    trace = tmp_path / "trace.yaml"
+    trace.write_text(
+        "schema: sparksim.ops/1\nname: one\nops:\n  - {id: up, op: gemm, m: 8, n: 256, k: 256, dtype: bf16}\n",
+        encoding="utf-8",
+    )
+    for summary in (too_large, sim.run(file=trace, runtime="vllm").summary()):
+        assert summary["validated"] is None
+        assert (summary["range"]["prefill_tok_s"], summary["range"]["decode_tok_s"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "digits", "printed"),
+    [
+        (80.6, 76.2, 84.1, 2, ["81", "76", "84"]),
+        (4311.7, 4102, 4498, 2, ["4,300", "4,100", "4,500"]),
+        (4311.7, 4287, 4336, 3, ["4,310", "4,290", "4,340"]),
+        (80.6, 20.0, 190.0, 1, ["80", "20", "190"]),
+        (3.117, 3.05, 3.19, 3, ["3.12", "3.05", "3.19"]),
+        (80.61234, 80.61234, 80.61234, 4, ["80.61", "80.61", "80.61"]),
+    ],
+)
+def test_a_rate_is_printed_as_far_as_it_is_known(
+    value: float, low: float, high: float, digits: int, printed: list[str]
+):
+    """Down to the first digit of half the range's width."""
+    assert digits_of(value, low, high) == digits
+    assert rounded(value, low, high) == printed
+
+
+def test_the_table_says_what_the_ranges_rest_on(result: RunResult):
+    lines = table(result, Look(io.StringIO()))
+    (basis,) = [line for line in lines if line.startswith("  rests on")]
+    assert "ranges hold 4 of 5 of" in basis
+    changed = table(sim.run(**SMALL, set={"gpu.clock": "x0.9"}), Look(io.StringIO()))
+    assert any(line.startswith("  rests on    extrapolated: nothing like it was measured") for line in changed)
+
+
+def _row(number: int, ratio: float, source: str = "one") -> Row:
+    record = RECORDS[0].model_copy(update={"id": f"r{number}", "source": source})
+    return Row(record, "decode", 100.0 * ratio, 100.0, Ran("decode", f"c{number}", "vllm", "A", "bf16", {}, 1.0))
+
+
+def test_what_is_left_out_has_no_part_in_its_own_range():
+    """Ten at 1.0 to 1.18 and one at 3: left out, the one lies outside of what the ten give it; both ends do, too."""
+    rows = [_row(number, 1.0 + 0.02 * number) for number in range(10)] + [_row(10, 3.0)]
+    assert coverage(rows, lambda row: row.record.id)["all"] == (10, 11)
+    assert coverage(rows, lambda row: "everything together") == {}
+
+
+def test_residuals_that_moved_are_stale():
+    rows = [_row(number, 0.9 + 0.02 * number) for number in range(11)]
+    data = residuals(rows, "digest")
+    assert json.loads(to_text(data)) == data
+    shipped = {name: ClassRange(*values) for name, values in data["classes"].items()}
+    assert stale(rows, shipped, 1e-4) == []
+    moved = [_row(number, 1.0 + 0.02 * number) for number in range(11)]
+    assert any("vllm A bf16 decode: 1.000 to 1.196" in text for text in stale(moved, shipped, 0.01))
+    assert any("10 records, 11 in" in text for text in stale(rows[1:], shipped, 0.5))
+
+
+def test_the_shipped_file_knows_every_record_and_this_machine():
+    """After `sparksim validate inference --write-residuals`; whether its figures are right is what `--check` says."""
+    known = ranges.shipped()
+    assert known.hardware_digest == sim.load_hardware("dgx-spark").digest
+    records = RECORDS
+    n_prefill = sum(bool(r.prefill_tok_s and r.prompt) for r in records)
+    n_decode = sum(bool(r.decode_tok_s and r.decode_basis in ("pure_decode", "e2e")) for r in records)
+    assert (known.classes["prefill"].records, known.classes["decode"].records) == (n_prefill, n_decode)
