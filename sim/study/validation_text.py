@@ -12,6 +12,7 @@ SMALL_CLASS = 5
 FEW = 10
 """Shares of fewer are not printed."""
 PHASES = ("decode", "prefill")
+MARKDOWN_BREAKDOWNS = ("runtime", "family")
 Figures = Mapping[str, Any]
 
 
@@ -54,14 +55,20 @@ def _row(row: Mapping[str, Any]) -> str:
 
 
 def to_markdown(data: Mapping[str, Any]) -> str:
-    """The table of the README."""
-    lines = ["| runtime, model, quantisation, phase | n | error | bias | worst |", "| --- | --: | --: | --: | --: |"]
+    """The table of the README: means over classes, then errors by runtime, family and quantisation."""
+    lines = ["| | n | error | bias | worst | plain roofline |", "| --- | --: | --: | --: | --: | --: |"]
     lines += [
-        f"| {name} | {each['count']} | {each['error']:.1%} | {each['bias']:+.1%} | {each['worst']:+.1%} |"
-        for name, each in data["classes"].items()
+        _cells(f"**{phase}, mean over classes**", data["headline"][phase])
+        for phase in PHASES
+        if phase in data["headline"]
     ]
-    for phase in PHASES:
-        if each := data["headline"].get(phase):
-            values = f"{each['count']} | **{each['error']:.1%}** | **{each['bias']:+.1%}** | {each['worst']:+.1%} |"
-            lines.append(f"| **{phase}, mean over classes** | {values}")
+    for title in MARKDOWN_BREAKDOWNS:
+        table = data["breakdowns"].get(title, {})
+        lines += [_cells(f"{title} {name}", each) for name, each in table.items() if each["count"] >= SMALL_CLASS]
     return "\n".join(lines)
+
+
+def _cells(name: str, found: Figures) -> str:
+    roofline = "" if found["roofline_error"] is None else f"{found['roofline_error']:.1%}"
+    values = f"{found['error']:.1%} | {found['bias']:+.1%} | {found['worst']:+.1%} | {roofline} |"
+    return f"| {name} | {found['count']} | {values}"
