@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 from sim.study.kernel_data import Measured
 from sim.system.kernel_prediction import KernelBench, Start
@@ -14,6 +15,8 @@ from sim.workload.runtime import RuntimeSpec
 
 ROOM = 1.05
 """Weights that just do not fit still hit for the most part: replacement is not strictly by last use."""
+STORED = {"mxfp4": (256, 128)}
+"""Multiples to which hidden and intermediate sizes are stored padded (gpt-oss on Marlin)."""
 LATENT = 576
 """Elements of a latent with its rotary part, in DeepSeek's and Kimi's models."""
 WRITTEN_PLACES = 1.5
@@ -76,7 +79,11 @@ def _quantize(row: Measured, capacity: float, _is_quantized: bool) -> Start:
 def _moe(row: Measured, capacity: float, _is_quantized: bool) -> Start:
     sizes = row.sizes
     experts = route(sizes["tokens"], sizes["experts"], sizes["top_k"], 0.0, 128, sizes["power"]).active
-    per_expert = (3 if sizes.get("gated", 1) else 2) * sizes["hidden"] * sizes["intermediate"]
+    hidden, width = (
+        ceil(sizes[name] / multiple) * multiple
+        for name, multiple in zip(("hidden", "intermediate"), STORED.get(row.dtype, (1, 1)), strict=True)
+    )
+    per_expert = (3 if sizes.get("gated", 1) else 2) * hidden * width
     weights = experts * per_expert * formats()[row.dtype].bits_per_weight / 8
     moved = 4.0 * sizes["tokens"] * sizes["top_k"] * (sizes["hidden"] + sizes["intermediate"])
     return Start(1.0, float(weights + moved <= ROOM * capacity))

@@ -43,6 +43,8 @@ DTYPES = {
 """The package's formats, and ours."""
 WITHOUT_GRAPH = frozenset({("vllm", "fp8_block")})
 """What a collector runs launch by launch, so that the host's time is what it measures; passed over."""
+PARTS = frozenset({("sglang", "quantize"), ("tensorrt-llm", "quantize")})
+"""Tables that hold a part of what a GEMM has launched before it, or what it has not; passed over."""
 GEMM_BYTES = {"bf16": 2.0, "fp8": 1.0, "fp8_block": 1.0, "nvfp4": 0.5}
 """Bytes per weight as the collectors count them (scales left out) when they choose how many copies to make."""
 
@@ -160,7 +162,8 @@ def _tables(wanted: Wanted) -> Iterator[tuple[str, str, str]]:
     for chip in SYSTEMS if wanted.chip is None else (wanted.chip,):
         for runtime in RUNTIMES if wanted.runtime is None else (wanted.runtime,):
             for op in READERS if wanted.op is None else (wanted.op,):
-                yield chip, runtime, op
+                if (runtime, op) not in PARTS:
+                    yield chip, runtime, op
 
 
 def _drawn(rows: list[Measured], wanted: Wanted) -> list[Measured]:

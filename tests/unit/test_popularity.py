@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.workload.popularity import inclusion, route
+from sim.workload.popularity import inclusion, power_law_rows, route
 
 SIZES = st.integers(1, 128).flatmap(lambda experts: st.tuples(st.just(experts), st.integers(1, experts)))
 
@@ -61,3 +61,26 @@ def test_tokens_that_all_pick_everything_fill_every_expert() -> None:
     routing = route(100, 4, 4, 0.0, 32)
     assert routing.active == pytest.approx(4)
     assert routing.row_tiles == pytest.approx(4 * 4)  # ceil(100 / 32) tiles each
+
+
+@given(SIZES, st.sampled_from([0.0, 0.5, 1.0, 1.01, 1.2, 2.0]), st.integers(1, 5000))
+@settings(max_examples=80, deadline=None, derandomize=True)
+def test_rows_of_a_power_law_are_all_rows(size: tuple[int, int], power: float, tokens: int) -> None:
+    """No expert gets a token twice, and every token's choices are there."""
+    experts, top_k = size
+    rows = power_law_rows(tokens, experts, top_k, power)
+    assert len(rows) == experts
+    assert sum(rows) == tokens * top_k
+    assert all(0 <= one <= tokens for one in rows)
+    assert list(rows) == sorted(rows, reverse=True)
+
+
+def test_power_zero_is_as_equal_as_can_be() -> None:
+    assert power_law_rows(10, 8, 3, 0.0) == (4, 4, 4, 4, 4, 4, 3, 3)
+    assert route(10, 8, 3, 2.5, 4, 0.0).row_tiles == 8  # the skew is not asked
+
+
+def test_a_power_law_leaves_experts_idle_and_loads_others() -> None:
+    equal, law = route(16, 128, 8, 0.0, 16, 0.0), route(16, 128, 8, 0.0, 16, 1.2)
+    assert equal.active == 128 > law.active
+    assert power_law_rows(1024, 128, 8, 1.2)[0] > 3 * power_law_rows(1024, 128, 8, 0.0)[0]

@@ -1,0 +1,79 @@
+"""Do single kernels take as long as they were measured to, on shapes that nothing was calibrated on?
+
+A small draw of rows stands beside this file; with the extra `[validate]` the whole tables are held to targets.yaml.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from sim.cli import main
+from sim.study.kernel_data import Measured
+from sim.study.validate_kernels import Compared, KernelReport, kernel_targets, validate_kernels
+from sim.yamlfile import load_yaml
+
+ROWS = Path(__file__).with_name("kernel_rows.yaml")
+LARGEST_CHIP = "rtx-pro-6000-server"
+OPS = {
+    "attention-context": "attention",
+    "attention-generation": "attention",
+    "mla-context": "mla",
+    "mla-generation": "mla",
+}
+KNOWN = ("chip", "runtime", "version", "table", "dtype", "copies", "us")
+
+
+def _row(row: dict[str, object]) -> Measured:
+    chip, runtime, version, table, dtype, copies, us = (row[name] for name in KNOWN)
+    shape = tuple((name, value) for name, value in row.items() if name not in KNOWN)
+    op = OPS.get(str(table), str(table))
+    return Measured(chip, runtime, version, op, dtype, shape, float(us) * 1e-6, copies, table)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def report() -> KernelReport:
+    return validate_kernels([_row(row) for row in load_yaml(ROWS).data["rows"]])
+
+
+def _median(compared: list[Compared]) -> float:
+    return median(abs(one.error) for one in compared)
+
+
+def test_nothing_was_calibrated_on_these_and_all_are_described(report: KernelReport) -> None:
+    assert not any(one.row.is_calibrated for one in report.compared)
+    assert report.undescribed == {}
+    assert len(report.compared) >= 90
+
+
+def test_half_lie_within_ten_percent(report: KernelReport) -> None:
+    assert _median(list(report.compared)) <= 0.10
+    errors = sorted(abs(one.error) for one in report.compared)
+    assert errors[int(0.9 * len(errors))] <= 0.40
+
+
+@pytest.mark.parametrize(
+    ("op", "most"), [("gemm", 0.10), ("moe", 0.10), ("attention", 0.15), ("gdn", 0.25), ("mla", 0.25)]
+)
+def test_every_op_by_itself(report: KernelReport, op: str, most: float) -> None:
+    assert _median([one for one in report.compared if one.row.op == op and one.row.chip == LARGEST_CHIP]) <= most
+
+
+def test_targets_name_what_there_is() -> None:
+    """A target that names nothing would hold anything."""
+    tables = {
+        (row["table"], row["dtype"], f"{row['runtime']}@{row['version']}") for row in load_yaml(ROWS).data["rows"]
+    }
+    for name in kernel_targets():
+        chip, table, dtype, runtime, *_ = name.split()
+        assert (table, dtype, runtime) in tables, name
+        assert chip in {LARGEST_CHIP, "h100-sxm"}
+
+
+@pytest.mark.validation
+@pytest.mark.skipif(find_spec("aiconfigurator_core") is None, reason="pip install 'sparksim[validate]'")
+def test_whole_tables_meet_their_targets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "kernels", "--chip", LARGEST_CHIP, "--sample", "600", "--seed", "7", "--check"]) == 0
