@@ -115,6 +115,17 @@ def test_another_machine_or_model_is_extrapolated(changes: dict[str, object]):
     assert sim.run(**SMALL, **changes).validated == "extrapolated"
 
 
+def test_what_only_the_tokens_change_is_no_other_run_and_speculation_is():
+    run = {"model": "qwen3.6-35b-a3b", "runtime": "vllm", "prompt": 0, "output": 4}
+    plain = sim.run(**run)
+    assert plain.validated == "class"
+    assert sim.run(**run, set={"workload.content": "random_tokens"}).validated == "class"
+    drafts = {"workload.draft_tokens": "2", "workload.acceptance_length": "2.2"}
+    guessed = sim.run(**run, set=drafts)
+    assert guessed.validated == "extrapolated"
+    assert ranges.case_of(guessed.identity, "decode") != ranges.case_of(plain.identity, "decode")
+
+
 def test_a_machine_that_only_has_the_name_is_extrapolated(tmp_path: Path):
     """A file of the user's own may say anything, and a card of the user's own is no model that was measured."""
     own = tmp_path / "dgx-spark.yaml"
