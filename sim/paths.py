@@ -77,6 +77,12 @@ def shipped_data() -> Path:
     return data if data.is_dir() else package.parent
 
 
+def is_shipped(file: str | Path) -> bool:
+    """Whether a file is one of the data that ship."""
+    path, data = Path(file).absolute(), shipped_data()
+    return any(path.is_relative_to(data / folder) for folder in FOLDERS.values())
+
+
 def find(kind: str, name: str, search_dirs: Sequence[str | Path] = ()) -> Path:
     """The file (or folder) that `name`, a name or a path, stands for.
 

@@ -82,7 +82,7 @@ def _inference(arguments: argparse.Namespace) -> int:
     with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
         report = validate_inference(api.run, runtime=arguments.runtime, family=arguments.family, progress=progress)
     if arguments.write_residuals:
-        written = residuals.write(report.rows, api.load_hardware(residuals.MACHINE).digest, shipped_data())
+        written = residuals.write(report.rows, shipped_data())
         shipped.cache_clear()
         print(f"wrote {written}", file=sys.stderr)
     if arguments.json:

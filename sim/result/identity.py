@@ -32,3 +32,7 @@ class Identity:
     """Peak read rate of L2; 0 where it is not known."""
     architecture: str | None = None
     """The model's, as its config.json says it; None for an op trace."""
+    is_shipped_machine: bool = False
+    """It is a machine of ours, nothing of it set by hand."""
+    is_shipped_model: bool = False
+    """It is a card of ours."""

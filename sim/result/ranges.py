@@ -35,7 +35,7 @@ class ClassRange:
 class Residuals:
     """What ships: the machine that was measured, a range by class, and digests of the runs that were measured."""
 
-    hardware_digest: str
+    hardware: str
     classes: dict[str, ClassRange]
     cases: frozenset[str]
 
@@ -64,8 +64,8 @@ def case_of(me: Identity, phase: str) -> str:
     prompt, depth, output = me.prompt_tokens or 0, me.context_depth or 0, me.output_tokens or 0
     steps = output - (1 if prompt else 0)
     sizes = {"prefill": (prompt, depth), "decode": (prompt + depth, steps), "e2e": (prompt, depth, output)}[phase]
-    changed = sorted(item for item in me.overrides.items() if item[0].startswith(("runtime.", "model.")))
-    parts = (me.hardware_digest, me.model_digest, me.runtime, me.runtime_version, me.quant, me.kv_dtype, me.batch)
+    changed = sorted(item for item in me.overrides.items() if item[0].startswith("runtime.")) + _others(me)
+    parts = (me.hardware, me.model, me.runtime, me.runtime_version, me.quant, me.kv_dtype, me.batch)
     return sha256(repr((phase, *parts, sizes, changed)).encode()).hexdigest()[:10]
 
 
@@ -74,7 +74,7 @@ def shipped() -> Residuals:
     """The residuals that ship."""
     data = json.loads((shipped_data() / FILE).read_text(encoding="utf-8"))
     classes = {name: ClassRange(*values) for name, values in data["classes"].items()}
-    return Residuals(data["hardware_digest"], classes, frozenset(data["cases"]))
+    return Residuals(data["hardware"], classes, frozenset(data["cases"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +95,20 @@ def range_of(me: Identity, phase: str, rate: float) -> RateRange:
     for level, name in enumerate(map(" ".join, names)):
         found = known.classes.get(name)
         if found is not None:
-            is_of_class = level < OF_A_CLASS and is_measured_machine(me)
+            is_of_class = level < OF_A_CLASS and is_as_measured(me)
             return RateRange(rate * found.low, rate * found.high, name, found.records, is_of_class)
     return RateRange(rate, rate, "none", 0, is_of_class=False)
 
 
-def is_measured_machine(me: Identity) -> bool:
-    """Whether it is the machine that was measured, and the model as it was published."""
-    is_changed = any(path.startswith("model.") for path in me.overrides)
-    return me.hardware_digest == shipped().hardware_digest and not is_changed
+def is_as_measured(me: Identity) -> bool:
+    """Whether it is the machine that was measured, and models and decoding as they were: nothing set by hand."""
+    return me.is_shipped_machine and me.hardware == shipped().hardware and not _others(me)
+
+
+def _others(me: Identity) -> list[tuple[str, str]]:
+    """What was set of the model and the workload; which experts its tokens pick left out."""
+    changed = [item for item in me.overrides.items() if item[0].startswith(("model.", "workload."))]
+    return sorted(item for item in changed if item[0] != "workload.content")
 
 
 def validated(me: Identity, ranges: dict[str, RateRange]) -> str | None:
@@ -111,7 +116,8 @@ def validated(me: Identity, ranges: dict[str, RateRange]) -> str | None:
     if not ranges:
         return None
     cases = shipped().cases
-    if case_of(me, "e2e") in cases or all(case_of(me, phase) in cases for phase in ranges):
+    is_known = case_of(me, "e2e") in cases or all(case_of(me, phase) in cases for phase in ranges)
+    if is_known and me.is_shipped_model and is_as_measured(me):
         return "measured"
     return "class" if all(each.is_of_class for each in ranges.values()) else "extrapolated"
 

@@ -19,6 +19,11 @@ from sim.workload.graph import Workload
 if TYPE_CHECKING:
     import pandas as pd
 
+NOT_TOLD = (
+    "peak_bytes_per_s", "sustained_bytes_per_s", "peak_flops", "l2_bytes_per_s", "is_shipped_machine",
+    "is_shipped_model",
+)  # fmt: skip
+"""Of the identity, what is not in the summary."""
 Plotter = Callable[["RunResult"], Any]
 PLOTTERS: dict[str, Plotter] = {}
 """Filled by `sim.plot` when it is imported: name -> function that draws a result."""
@@ -133,7 +138,7 @@ class RunResult:
         together = _shares(steps) if steps else None
         profiles = {op.profile: op.profile_events for step in steps for op in step.ops if op.profile}
         identity = asdict(me)
-        for key in ("peak_bytes_per_s", "sustained_bytes_per_s", "peak_flops", "l2_bytes_per_s"):
+        for key in NOT_TOLD:
             identity.pop(key)
         identity["clock_hz"] = {"prefill": me.clock_hz, "decode": me.clock_hz}
         identity["warnings"] = list(me.warnings)

@@ -49,7 +49,7 @@ def class_range(ratios: Iterable[float]) -> ClassRange | None:
     return ClassRange(len(known), min(1.0, tenths[0]), max(1.0, tenths[-1]))
 
 
-def residuals(rows: Sequence[Compared], hardware_digest: str) -> dict[str, Any]:
+def residuals(rows: Sequence[Compared]) -> dict[str, Any]:
     """What `residuals.json` holds: a range of measured / predicted for each class, and the cases that were measured."""
     groups: dict[str, list[float]] = defaultdict(list)
     for row in rows:
@@ -59,7 +59,6 @@ def residuals(rows: Sequence[Compared], hardware_digest: str) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "hardware": MACHINE,
-        "hardware_digest": hardware_digest,
         "level": LEVEL,
         "classes": {name: [each.records, round(each.low, DIGITS), round(each.high, DIGITS)]
                     for name, each in found.items()},
@@ -77,10 +76,10 @@ def to_text(data: dict[str, Any]) -> str:
     return f'{start},\n  "classes": {{\n{classes}\n  }},\n  "cases": [\n{lines}\n  ]\n}}\n'
 
 
-def write(rows: Sequence[Compared], hardware_digest: str, root: Path) -> Path:
+def write(rows: Sequence[Compared], root: Path) -> Path:
     """Write the file below `root`, the folder with `workloads/`; its path."""
     path = root / FILE
-    path.write_text(to_text(residuals(rows, hardware_digest)), encoding="utf-8")
+    path.write_text(to_text(residuals(rows)), encoding="utf-8")
     return path
 
 
@@ -123,7 +122,7 @@ def _levels(row: Compared) -> list[tuple[str, ...]]:
 
 def stale(rows: Sequence[Compared], shipped: dict[str, ClassRange], tolerance: float) -> list[str]:
     """Classes whose shipped range is not what the rows give, in a sentence each."""
-    now = {name: ClassRange(*values) for name, values in residuals(rows, "")["classes"].items()}
+    now = {name: ClassRange(*values) for name, values in residuals(rows)["classes"].items()}
     found = [f"{name}: not in {FILE}" for name in sorted(now.keys() - shipped.keys())]
     found += [f"{name}: in {FILE}, but too few records" for name in sorted(shipped.keys() - now.keys())]
     for name in sorted(now.keys() & shipped.keys()):

@@ -15,6 +15,7 @@ from sim.cost.program import Kernel
 from sim.engine import Engine
 from sim.errors import InputError, Problem, WorkloadError, gather
 from sim.hwspec import HardwareSpec
+from sim.paths import is_shipped
 from sim.result.identity import Identity
 from sim.result.laws import check_laws
 from sim.result.run_result import RunResult
@@ -328,4 +329,6 @@ def _identity(
         seed=arguments.seed,
         l2_bytes_per_s=machine.l2.bandwidth,
         architecture=model.architecture if model else None,
+        is_shipped_machine=not hardware.overrides and all(map(is_shipped, hardware.description.files)),
+        is_shipped_model=model is not None and is_shipped(model.source_file),
     )

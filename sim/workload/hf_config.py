@@ -122,7 +122,7 @@ class _Importer:
             quantization,
             fields.number("max_position_embeddings", default=131072),
             self._skew(card.get("expert_skew")),
-            str(self._path.name),
+            str(self._path),
             digest,
             ("the vision tower is not modelled: text only",) if architecture in WITHOUT_VISION else (),
             body.is_embedding_scaled,

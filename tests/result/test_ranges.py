@@ -11,6 +11,7 @@ import pytest
 import sim
 from sim import RunResult
 from sim.cli.table import Look, table
+from sim.paths import find
 from sim.result import ranges
 from sim.result.ranges import ClassRange, Residuals, digits_of, rounded
 from sim.study.baseline import Ran
@@ -31,7 +32,7 @@ def result() -> RunResult:
 def known(monkeypatch: pytest.MonkeyPatch, result: RunResult) -> dict[str, ClassRange]:
     """Residuals of a test's own: nothing at first."""
     classes: dict[str, ClassRange] = {}
-    shipped = Residuals(result.identity.hardware_digest, classes, frozenset())
+    shipped = Residuals("dgx-spark", classes, frozenset())
     monkeypatch.setattr(ranges, "shipped", lambda: shipped)
     return classes
 
@@ -114,6 +115,32 @@ def test_another_machine_or_model_is_extrapolated(changes: dict[str, object]):
     assert sim.run(**SMALL, **changes).validated == "extrapolated"
 
 
+def test_what_only_the_tokens_change_is_no_other_run_and_speculation_is():
+    run = {"model": "qwen3.6-35b-a3b", "runtime": "vllm", "prompt": 0, "output": 4}
+    plain = sim.run(**run)
+    assert plain.validated == "class"
+    assert sim.run(**run, set={"workload.content": "random_tokens"}).validated == "class"
+    drafts = {"workload.draft_tokens": "2", "workload.acceptance_length": "2.2"}
+    guessed = sim.run(**run, set=drafts)
+    assert guessed.validated == "extrapolated"
+    assert ranges.case_of(guessed.identity, "decode") != ranges.case_of(plain.identity, "decode")
+
+
+def test_a_machine_that_only_has_the_name_is_extrapolated(tmp_path: Path):
+    """A file of the user's own may say anything, and a card of the user's own is no model that was measured."""
+    own = tmp_path / "dgx-spark.yaml"
+    own.write_text(sim.load_hardware("dgx-spark").to_yaml(), encoding="utf-8")
+    assert sim.run(**SMALL, hardware=own).validated == "extrapolated"
+    assert sim.run(**SMALL, hardware=sim.load_hardware("dgx-spark")).validated == "class"
+    record = next(r for r in RECORDS if r.model == DENSE and r.prefill_tok_s and not r.set)
+    card = tmp_path / f"{DENSE}.yaml"
+    card.write_bytes(find("models", DENSE).read_bytes())
+    run = {"runtime": record.runtime, "quant": record.quant, "kv_dtype": record.kv_dtype, "batch": record.batch}
+    run |= {"prompt": record.prompt, "depth": record.depth, "output": 0}
+    assert sim.run(model=DENSE, **run).validated == "measured"
+    assert sim.run(model=card, **run).validated == "class"
+
+
 def test_where_there_are_no_rates_nothing_is_claimed(tmp_path: Path):
     too_large = sim.run(model="llama-3.1-70b", runtime="vllm").summary()
     trace = tmp_path / "trace.yaml"
@@ -167,7 +194,7 @@ def test_what_is_left_out_has_no_part_in_its_own_range():
 
 def test_residuals_that_moved_are_stale():
     rows = [_row(number, 0.9 + 0.02 * number) for number in range(11)]
-    data = residuals(rows, "digest")
+    data = residuals(rows)
     assert json.loads(to_text(data)) == data
     shipped = {name: ClassRange(*values) for name, values in data["classes"].items()}
     assert stale(rows, shipped, 1e-4) == []
@@ -176,10 +203,10 @@ def test_residuals_that_moved_are_stale():
     assert any("10 records, 11 in" in text for text in stale(rows[1:], shipped, 0.5))
 
 
-def test_the_shipped_file_knows_every_record_and_this_machine():
+def test_the_shipped_file_knows_every_record():
     """After `sparksim validate inference --write-residuals`; whether its figures are right is what `--check` says."""
     known = ranges.shipped()
-    assert known.hardware_digest == sim.load_hardware("dgx-spark").digest
+    assert sim.load_hardware(known.hardware).name == known.hardware
     records = RECORDS
     n_prefill = sum(bool(r.prefill_tok_s and r.prompt) for r in records)
     n_decode = sum(bool(r.decode_tok_s and r.decode_basis in ("pure_decode", "e2e")) for r in records)
