@@ -26,7 +26,7 @@ def streaming_kernel(op: Elementwise, name: str, bits: float, *, inputs_resident
         tiles=tiles,
         n_steps=1,
         grid=Grid(tiles),
-        operands=(Operand("inputs", read / tiles, "m", resident),),
+        operands=(Operand("inputs", read / tiles, "m", resident, "strided" if op.is_strided else "read"),),
         work=(Work("fp32", op.elements * op.flops_per_element / tiles),),
         stages=1,
         store_bytes=write / tiles,

@@ -345,6 +345,7 @@ def site_launches(runtime: RuntimeSpec, site: str, elements: int, tokens: int) -
             threads=launch.threads_for(covered, tokens),
             row_cycles=launch.row_cycles,
             is_cold=launch.is_cold,
+            is_strided=launch.is_strided,
             dtype=runtime.activation_dtype,
         )
         ops.append(one)

@@ -132,6 +132,8 @@ class Elementwise(Op):
     row_cycles: int | None = None
     is_cold: bool = False
     """True where the read does not come from a previous op but from memory (embedding rows, a KV cache)."""
+    is_strided: bool = False
+    """True where a CTA reads one head of many: short pieces at a stride, which the memory serves more slowly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

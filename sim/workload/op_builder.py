@@ -85,6 +85,7 @@ class OpBuilder:
                 threads=launch.threads_for(covered, rows or self.tokens),
                 row_cycles=launch.row_cycles,
                 is_cold=launch.is_cold,
+                is_strided=launch.is_strided,
                 dtype=self.runtime.activation_dtype,
             )
 

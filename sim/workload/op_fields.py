@@ -112,6 +112,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "threads": ("threads", "of a CTA"),
     "row_cycles": ("cycles", "what a CTA waits besides its bytes and FLOPs; null = two reductions of a row"),
     "is_cold": ("", "reads from memory, not what the op before wrote"),
+    "is_strided": ("", "reads short pieces at a stride: one head of many"),
     "size_bytes": ("B", "bytes moved"),
     "source": ("", "component that they come from: cpu, gpu, nvme, nic, ..."),
     "target": ("", "component that they go to"),

@@ -226,6 +226,7 @@ class Launch(_Frozen):
     row_cycles: Whole | None = Field(None, ge=0, description="what a CTA waits besides; null: two reductions of a row")
     is_row: Annotated[bool, Strict()] = Field(False, description="reduces rows (norm, softmax): a CTA per row")
     is_cold: Annotated[bool, Strict()] = Field(False, description="reads from memory, not what the previous op wrote")
+    is_strided: Annotated[bool, Strict()] = Field(False, description="reads short pieces at a stride: one head of many")
 
     def threads_for(self, elements: int, rows: int) -> int:
         """Threads of a CTA where `rows` rows have `elements` elements together: whole warps, `threads` at most."""
