@@ -7,8 +7,9 @@ import pandas as pd
 
 import sim
 
-dense = [name for name in sim.list("models") if name.startswith(("llama-3.1", "qwen2.5-coder", "qwen3-"))]
-runs = [{"model": name, "quant": quant} for name in dense for quant in ("q4_k_m", "q8_0", "bf16")]
+qwen3 = [f"qwen3-{size}" for size in ("0.6b", "1.7b", "4b", "8b", "14b", "30b-a3b", "32b")]
+names = [*qwen3, "qwen2.5-coder-7b", "llama-3.1-8b", "llama-3.1-70b"]
+runs = [{"model": name, "quant": quant} for name in names for quant in ("q4_k_m", "q8_0", "bf16")]
 for name in ("gpt-oss-20b", "gpt-oss-120b"):
     runs += [{"model": name, "set": {"model.num_experts_per_tok": k}} for k in (1, 2, 4, 6, 8)]
 
