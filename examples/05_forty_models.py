@@ -7,7 +7,8 @@ import pandas as pd
 
 import sim
 
-dense = [name for name in sim.list("models") if name.startswith(("llama-3.1", "qwen2.5-coder", "qwen3-"))]
+sizes = ("qwen3-0.6b", "qwen3-1.7b", "qwen3-4b", "qwen3-8b", "qwen3-14b", "qwen3-30b-a3b", "qwen3-32b")
+dense = ["llama-3.1-8b", "llama-3.1-70b", "qwen2.5-coder-7b", *sizes]
 runs = [{"model": name, "quant": quant} for name in dense for quant in ("q4_k_m", "q8_0", "bf16")]
 for name in ("gpt-oss-20b", "gpt-oss-120b"):
     runs += [{"model": name, "set": {"model.num_experts_per_tok": k}} for k in (1, 2, 4, 6, 8)]
