@@ -32,11 +32,7 @@ def _prefill(op: Attention, **changes: object) -> Kernel:
 
 
 def test_parts_fill_the_gpu_and_keep_the_steps() -> None:
-    """128 queries and keys of one head: 2 tiles of 1 and 2 steps.
-
-    Split in two, each tile has a part for each half of the keys: 1, an empty one, 1 and 1, and an empty part still has
-    to be launched.
-    """
+    """128 queries and keys: 2 tiles of 1 and 2 steps. In two parts: 1, an empty one (launched too), 1 and 1."""
     whole, split = _prefill(_op(128, 128)), _prefill(_op(128, 128), split_per_sm=2)
     assert (whole.tiles, whole.total_steps, whole.split_k) == (2, 3, 1)
     assert (split.tiles, split.total_steps, split.split_k) == (4, 4, 2)
