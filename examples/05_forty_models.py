@@ -7,15 +7,9 @@ import pandas as pd
 
 import sim
 
-<<<<<<< HEAD
 qwen3 = [f"qwen3-{size}" for size in ("0.6b", "1.7b", "4b", "8b", "14b", "30b-a3b", "32b")]
 names = [*qwen3, "qwen2.5-coder-7b", "llama-3.1-8b", "llama-3.1-70b"]
 runs = [{"model": name, "quant": quant} for name in names for quant in ("q4_k_m", "q8_0", "bf16")]
-=======
-sizes = ("qwen3-0.6b", "qwen3-1.7b", "qwen3-4b", "qwen3-8b", "qwen3-14b", "qwen3-30b-a3b", "qwen3-32b")
-dense = ["llama-3.1-8b", "llama-3.1-70b", "qwen2.5-coder-7b", *sizes]
-runs = [{"model": name, "quant": quant} for name in dense for quant in ("q4_k_m", "q8_0", "bf16")]
->>>>>>> fam
 for name in ("gpt-oss-20b", "gpt-oss-120b"):
     runs += [{"model": name, "set": {"model.num_experts_per_tok": k}} for k in (1, 2, 4, 6, 8)]
 
