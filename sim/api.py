@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any
 from sim.component import COMPONENTS
 from sim.errors import gather
 from sim.hwspec import HardwareSpec
-from sim.result.kernel_result import KernelResult
 from sim.result.run_result import RunResult
-from sim.system import catalogue, plugins
+from sim.system import plugins
 from sim.system.arguments import split_overrides
-from sim.system.kernel_prediction import load_kernels, predict_kernel
-from sim.system.kernel_shapes import check_shape
 from sim.system.prepared import Prepared, prepare
 from sim.workload.model import ModelSpec
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime_file import LoadedRuntime
 
 if TYPE_CHECKING:
+    from sim.result.kernel_result import KernelResult
     from sim.study.compare import Comparison
     from sim.study.explain import Explanation
     from sim.study.sides import Change, Given
@@ -168,6 +166,9 @@ def kernel(
     Raises:
         InputError: something given cannot be used; `.problems` holds everything that is wrong.
     """
+    from sim.system.kernel_prediction import load_kernels, predict_kernel  # noqa: PLC0415 - a run does without
+    from sim.system.kernel_shapes import check_shape  # noqa: PLC0415
+
     changes = split_overrides(set)
     sizes, _, machine, loaded = gather(
         lambda: check_shape(op, dtype, shape),
@@ -208,6 +209,8 @@ def list_names(kind: str, search_dirs: Sequence[str | Path] = ()) -> list[str]:
     >>> "dgx-spark" in sim.list("hardware")
     True
     """
+    from sim.system import catalogue  # noqa: PLC0415 - a run does without
+
     return catalogue.names(kind, search_dirs)
 
 

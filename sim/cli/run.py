@@ -57,9 +57,10 @@ def execute(arguments: argparse.Namespace) -> int:
     # `sparksim --help` need not load the simulator
     from sim import api  # noqa: PLC0415
     from sim.cli.table import print_result  # noqa: PLC0415
-    from sim.result.export import check_target  # noqa: PLC0415
 
     if arguments.out:
+        from sim.result.export import check_target  # noqa: PLC0415
+
         check_target(Path(arguments.out), force=arguments.force)
     with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
         result = api.run(**given(arguments), progress=progress)
