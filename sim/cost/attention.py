@@ -194,7 +194,7 @@ def _keys_seen(op: Attention, first_query: int, end_query: int) -> tuple[int, in
 
 
 def _kinds(steps: list[int], per_tile: int, sms: int) -> tuple[tuple[int, int], ...]:
-    """Tiles by their number of K-steps, longest first, keeping the sum of K-steps.
+    """Tiles by their number of K-steps, longest first, keeping the sum of K-steps but for rounding.
 
     At most `KINDS` lengths; only the mean length (rounded up and down) where an SM takes so many tiles that their
     lengths even out.
