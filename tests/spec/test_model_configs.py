@@ -24,6 +24,7 @@ from sim.workload.architecture import (
     REASONS,
 )
 from sim.workload.hf_config import load_model
+from tests.small_configs import LATENT_KEYS, MAMBA_KEYS
 
 AROUND = [folder / "shared" / "hf_configs" for folder in Path(__file__).parents]
 COLLECTION = next((folder for folder in AROUND if folder.is_dir()), None)
@@ -68,29 +69,9 @@ FAMILY_KEYS: dict[frozenset[str], dict[str, Any]] = {
         "linear_conv_kernel_dim": 4,
         "mtp_num_hidden_layers": 1,
     },
-    MAMBA2: {
-        **ROUTED,
-        "num_hidden_layers": 4,
-        "hybrid_override_pattern": "ME*-",
-        "mamba_num_heads": 8,
-        "mamba_head_dim": 32,
-        "n_groups": 2,
-        "ssm_state_size": 64,
-        "conv_kernel": 4,
-        "moe_shared_expert_intermediate_size": 256,
-        "moe_latent_size": 64,
-    },
+    MAMBA2: {**ROUTED, "num_hidden_layers": 4, "hybrid_override_pattern": "ME*-", **MAMBA_KEYS, "moe_latent_size": 64},
     GLM4_MOE: {**ROUTED, "first_k_dense_replace": 1, "num_nextn_predict_layers": 1, "attention_bias": True},
-    LATENT: {
-        **ROUTED,
-        "first_k_dense_replace": 1,
-        "q_lora_rank": 96,
-        "kv_lora_rank": 64,
-        "qk_nope_head_dim": 32,
-        "qk_rope_head_dim": 16,
-        "v_head_dim": 32,
-        "num_nextn_predict_layers": 1,
-    },
+    LATENT: {**ROUTED, **LATENT_KEYS, "num_nextn_predict_layers": 1},
     LLAMA4: {
         "num_local_experts": 8,
         "num_experts_per_tok": 1,

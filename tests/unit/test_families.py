@@ -17,6 +17,7 @@ from sim.workload.lower import Request, lower
 from sim.workload.op import Attention, Gemm, GroupedGemm, Op
 from sim.workload.quant import Format, formats, load_quant, resolve_quant, weights_bytes
 from sim.workload.runtime_file import load_runtime
+from tests.small_configs import LATENT_KEYS, MAMBA_KEYS
 
 SIGLIP = 27 * (4 * (1152**2 + 1152) + 2 * 1152 * 4304 + 4304 + 1152 + 4 * 1152)
 SIGLIP += (3 * 14 * 14 + 1) * 1152 + 4096 * 1152 + 2 * 1152
@@ -93,25 +94,8 @@ DELTA = {
     "linear_conv_kernel_dim": 4,
 }
 ROUTED = {"n_routed_experts": 8, "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 128}
-LATENTS = {
-    **ROUTED,
-    "first_k_dense_replace": 1,
-    "q_lora_rank": 96,
-    "kv_lora_rank": 64,
-    "qk_nope_head_dim": 32,
-    "qk_rope_head_dim": 16,
-    "v_head_dim": 32,
-}
-MAMBA = {
-    **ROUTED,
-    "hybrid_override_pattern": "MEM*M-" * 2,
-    "mamba_num_heads": 8,
-    "mamba_head_dim": 32,
-    "n_groups": 2,
-    "ssm_state_size": 64,
-    "conv_kernel": 4,
-    "moe_shared_expert_intermediate_size": 256,
-}
+LATENTS = {**ROUTED, **LATENT_KEYS}
+MAMBA = {**ROUTED, "hybrid_override_pattern": "MEM*M-" * 2, **MAMBA_KEYS}
 LLAMA4 = {"num_local_experts": 8, "num_experts_per_tok": 1, "intermediate_size_mlp": 1024}
 
 FILE_SIZES = {
