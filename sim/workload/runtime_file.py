@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from sim.errors import InputError, Problem, SpecError, WorkloadError
 from sim.paths import find, is_path
 from sim.units import parse_quantity
-from sim.workload.kernel_table import expand
+from sim.workload.kernel_table import check_libraries, expand
 from sim.workload.quant import formats
 from sim.workload.runtime import RuntimeFile, RuntimeSpec
 from sim.workload.sites import FAMILY_SITES, MOE_SITES, SITES
@@ -287,9 +287,11 @@ def _resolve(
         place = _place(path)
         return replace(problem, path=".".join([*map(str, layer(place)), path]))
 
+    libraries = merged.pop("libraries", {})
     try:
+        check_libraries(libraries)
         if isinstance(merged.get("kernels"), dict):
-            merged = {**merged, "kernels": expand(merged["kernels"], partial(_kernels_of, search_dirs))}
+            merged["kernels"] = expand(merged["kernels"], partial(_kernels_of, search_dirs), libraries)
         spec = RuntimeSpec.model_validate(merged)
     except WorkloadError as error:
         found = [replace(each, file=document.file, line=_line(document, layer, each)) for each in error.problems]

@@ -20,8 +20,18 @@ def runtime_schema() -> dict[str, Any]:
     rule |= {name: {"anyOf": [field, {"type": "null"}]} for name, field in rule.items()}
     text = "all that the named rule of this file, or RUNTIME/NAME of another, says and this one does not"
     rule["like"] = {"type": "string", "description": text}
+    text = "names of libraries, whose numbers it takes where nothing before says them"
+    rule["library"] = {
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+        "description": text,
+    }
     for part in (spec, *parts.values()):
         part.pop("required", None)
+    shared = {"type": "object", "additionalProperties": {"$ref": "#/$defs/KernelRule"}}
+    spec["properties"]["libraries"] = {
+        **shared,
+        "description": "numbers that all kernels of a library share, by its name",
+    }
     whole["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     whole["$defs"] = {**parts, "Changes": {**spec, "title": "Changes"}}
     changes = {"$ref": "#/$defs/Changes"}

@@ -40,6 +40,44 @@ def test_circles_and_names_that_there_are_not() -> None:
     assert {problem.hint for problem in caught.value.problems} >= {"did you mean 'tiles'?"}
 
 
+def test_a_library_says_what_no_rule_does() -> None:
+    libraries = {"cutlass": {"step_cycles": 9, "stages": 4}, "all": {"stages": 2, "threads": 128}}
+    kernels = {
+        "a": {"tile_n": 64, "library": "cutlass"},
+        "b": {"like": "a", "stages": 3},
+        "c": {"like": "a", "library": ["cutlass", "all"]},
+        "d": {"like": "c", "library": None},
+    }
+    assert expand(kernels, _none, libraries) == {
+        "a": {"tile_n": 64, "step_cycles": 9, "stages": 4},
+        "b": {"tile_n": 64, "step_cycles": 9, "stages": 3},
+        "c": {"tile_n": 64, "step_cycles": 9, "stages": 4, "threads": 128},
+        "d": {"tile_n": 64},
+    }
+
+
+def test_mistakes_in_libraries(tmp_path: Path) -> None:
+    text = (ROOT / "workloads/runtimes/sglang.yaml").read_text()
+    path = tmp_path / "mine.yaml"
+    added = "  libraries:\n    mine: {step_cycle: 3, stages: -1}\n    yours: 3\n"
+    path.write_text(text.replace("  kernels:\n", f"{added}  kernels:\n", 1))
+    with pytest.raises(SpecError) as caught:
+        load_runtime(str(path))
+    start = text.splitlines().index("  kernels:") + 1
+    found = {problem.path: problem.line for problem in caught.value.problems}
+    assert found == {
+        "base.libraries.mine.step_cycle": start + 1,
+        "base.libraries.mine.stages": start + 1,
+        "base.libraries.yours": start + 2,
+    }
+    path.write_text(
+        text.replace("  kernels:\n", "  kernels:\n    lost: {like: vllm/nvfp4_cutlass, library: mine}\n", 1)
+    )
+    with pytest.raises(SpecError, match="there is no library 'mine'") as caught:
+        load_runtime(str(path))
+    assert caught.value.problems[0].line == start + 1
+
+
 def test_a_mistake_is_placed_in_the_file(tmp_path: Path) -> None:
     text = (ROOT / "workloads/runtimes/sglang.yaml").read_text()
     path = tmp_path / "mine.yaml"
