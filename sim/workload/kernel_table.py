@@ -1,7 +1,7 @@
 """Kernel rules that are written as differences from others: `like: NAME`, or `like: RUNTIME/NAME` of another file.
 
 `library: NAME`, or a list of them, takes what neither the rule nor those that it is like say from `libraries:`, numbers
-that all kernels of a library share: what a step of CUTLASS costs is a property of CUTLASS, whatever the tile or runtime.
+that all kernels of a library share: what a step of CUTLASS costs is a property of CUTLASS, whatever the tile.
 """
 
 from __future__ import annotations
