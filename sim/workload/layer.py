@@ -203,8 +203,9 @@ class LayerBuilder(OpBuilder):
         self.gemm("down", "ffn_down", tokens, model.hidden_size, ffn.intermediate, index)
 
     def _moe(self, ffn: MoeFfn, index: int, tokens: int) -> None:
-        model, rows = self.model, tokens * ffn.top_k
-        hidden, width = model.hidden_size, ffn.intermediate
+        one, model = self.one, self.model
+        routed = tokens if self.runtime.routes_padding else min(tokens, one.sequences * one.query)
+        rows, hidden, width = routed * ffn.top_k, model.hidden_size, ffn.intermediate
         self.gemm("router", "router", tokens, ffn.experts, hidden, index)
         if ffn.router_bias:
             self.launch("router_bias", tokens * ffn.experts)
@@ -215,17 +216,17 @@ class LayerBuilder(OpBuilder):
         if ffn.latent:
             self.gemm("latent_in", "expert_latent", tokens, deep, hidden, index)
         if not ffn.is_gated:
-            self.grouped("moe_up", "expert_up", ffn, tokens, width, deep, index, rows=rows)
+            self.grouped("moe_up", "expert_up", ffn, routed, width, deep, index, rows=rows)
         elif self.runtime.gate_up == "fused":
-            self.grouped("moe_gate_up", "expert_gate", ffn, tokens, 2 * width, deep, index, rows=rows)
+            self.grouped("moe_gate_up", "expert_gate", ffn, routed, 2 * width, deep, index, rows=rows)
         else:
-            self.grouped("moe_gate", "expert_gate", ffn, tokens, width, deep, index, rows=rows)
-            self.grouped("moe_up", "expert_up", ffn, tokens, width, deep, index, rows=rows)
+            self.grouped("moe_gate", "expert_gate", ffn, routed, width, deep, index, rows=rows)
+            self.grouped("moe_up", "expert_up", ffn, routed, width, deep, index, rows=rows)
         if ffn.expert_bias:
             self.launch("moe_gate_bias", rows * width)
             self.launch("moe_up_bias", rows * width)
         self.launch("moe_activation", rows * width)
-        self.grouped("moe_down", "expert_down", ffn, tokens, deep, width, index, rows=rows)
+        self.grouped("moe_down", "expert_down", ffn, routed, deep, width, index, rows=rows)
         if ffn.expert_bias:
             self.launch("moe_down_bias", rows * deep)
         self.launch("moe_weight", rows * deep)

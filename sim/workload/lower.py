@@ -38,12 +38,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One forward pass: `sequences` sequences, `query` new tokens each, `context` keys seen by the last of them."""
+    """One forward pass: `sequences` sequences, `query` new tokens each, `context` keys seen by the last of them.
+
+    `padded`: tokens that its kernels work on, where a captured graph has more than these (0: no padding).
+    """
 
     sequences: int
     query: int
     context: int
     outputs: int
+    padded: int = 0
 
 
 def lower(model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, request: Request, kv_dtype: str) -> Workload:
@@ -74,9 +78,9 @@ def _decode(
     """The first and the last pass that makes tokens; with speculation they verify, and drafts come before."""
     first, guess = request.depth + request.prompt + 1, request.speculation
     query = guess.drafts + 1 if guess else 1
-    passes = [
-        Pass(request.batch, query, context + query - 1, request.batch * query) for context in (first, first + steps - 1)
-    ]
+    tokens = request.batch * query
+    padded = runtime.graph_tokens(tokens, request.batch)
+    passes = [Pass(request.batch, query, context + query - 1, tokens, padded) for context in (first, first + steps - 1)]
     knots = _decode_knots(passes, steps, build)
     if guess is None:
         return knots

@@ -35,6 +35,11 @@ class PassShape(Protocol):
         """Tokens whose output is wanted."""
         ...
 
+    @property
+    def padded(self) -> int:
+        """Tokens that kernels work on, the padding of a captured graph included; 0: there is none."""
+        ...
+
 
 class OpBuilder:
     """Adds ops one behind the other; ids are unique within the step through their prefix."""
@@ -50,7 +55,7 @@ class OpBuilder:
         self.ops: list[Op] = []
         self.previous = ""
         self._prefix = ""
-        self.tokens = one.sequences * one.query
+        self.tokens = max(one.padded, one.sequences * one.query)
 
     def begin(self, prefix: str) -> None:
         """Start an empty list of ops whose ids begin with `prefix`."""

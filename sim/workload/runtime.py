@@ -291,6 +291,14 @@ class RuntimeSpec(_Frozen):
     kv_padding_tokens: Whole = Field(1, gt=0, le=2**20, description="attention reads a multiple of this many keys")
     launch: Literal["graph", "eager"] = "graph"
     graph_batch_limit: Whole = Field(2**31, ge=0, description="decode batches above this run without a graph")
+    graph_batches: tuple[tuple[Tile, Tile], ...] = Field(
+        (),
+        description="decode steps are padded to batches whose graphs were captured: up to so many tokens, multiples of "
+        "so many; as they are above the last, or with no list",
+    )
+    routes_padding: Annotated[bool, Strict()] = Field(
+        True, description="padding of graphs goes to experts of its own, whose weights are then read too"
+    )
     host_step_s: Seconds = Field(0.0, description="CPU time between two forward passes that the GPU waits for")
     is_async: Annotated[bool, Strict()] = Field(
         False, description="the host prepares a pass while the GPU still runs the one before (graphs)"
@@ -327,6 +335,15 @@ class RuntimeSpec(_Frozen):
     def backend(self, kind: str) -> str | None:
         """Whose kernels run ops of `kind`; None where there is no such choice."""
         return {"gemm": self.linear_backend, "grouped_gemm": self.moe_backend}.get(kind)
+
+    def graph_tokens(self, tokens: int, sequences: int) -> int:
+        """Tokens of the captured graph that runs a decode step of `tokens` tokens of `sequences` sequences."""
+        if self.launch != "graph" or sequences > self.graph_batch_limit:
+            return tokens
+        for limit, multiple in self.graph_batches:
+            if tokens <= limit:
+                return ceil(tokens / multiple) * multiple
+        return tokens
 
     def launches(self, site: str, tokens: int) -> tuple[Launch, ...]:
         """The element-wise launches of `site` in a step of `tokens` tokens.

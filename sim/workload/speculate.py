@@ -68,6 +68,7 @@ class _DraftPass:
 
     sequences: int
     context: int
+    padded: int
     query: int = 1
 
     @property
@@ -83,7 +84,7 @@ def draft_block(
     small = replace(model, layers=(model.drafter,), extra=())
     formats = replace(quant, default=quant.format_of("mtp", None, 1), more_bits=(), own=frozenset())
     formats = replace(formats, classes=(("head", quant.format_of("head", None, len(model.layers))),))
-    one = _DraftPass(verify.sequences, verify.context)
+    one = _DraftPass(verify.sequences, verify.context, runtime.graph_tokens(verify.sequences, verify.sequences))
     build = LayerBuilder(small, formats, runtime, one, kv_dtype)
     ops = list(build.head_of_step())
     build.begin("join")

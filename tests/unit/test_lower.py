@@ -185,3 +185,27 @@ def test_a_ring_is_read_up_to_its_newest_key(batch: int, context: int, keys: int
     step = lower(model, resolve_quant(model, "q8_0", "llama.cpp"), runtime, Request(batch, 0, context - 1, 1), "f16")
     local = [op for op in step.phases[0].steps[0].ops() if isinstance(op, Attention)]
     assert min(min(op.context, op.window or op.context, context) for op in local) == keys
+
+
+@pytest.mark.parametrize(
+    ("runtime", "sequences", "tokens"),
+    [("vllm", 1, 1), ("vllm", 3, 4), ("vllm", 5, 8), ("vllm", 250, 256), ("vllm", 257, 272), ("vllm", 600, 600),
+     ("sglang", 9, 12), ("sglang", 13, 16), ("llama.cpp", 5, 5), ("tensorrt-llm", 5, 5)],
+)  # fmt: skip
+def test_a_decode_step_runs_in_the_next_captured_graph(runtime: str, sequences: int, tokens: int) -> None:
+    """Captured by vLLM: 1, 2, 4, 8, 16, ... 256, 272, ... 512; SGLang 12 too; the others run what there is."""
+    assert load_runtime(runtime).spec.graph_tokens(sequences, sequences) == tokens
+
+
+@pytest.mark.parametrize(("runtime", "routed"), [("vllm@0.25.0", 8), ("vllm@0.26.0", 5)])
+def test_padding_works_on_weights_but_has_no_context(runtime: str, routed: int) -> None:
+    """Five sequences in a graph of eight: products take eight rows, attention and the head five, experts by version."""
+    model, spec = load_model("qwen3-30b-a3b"), load_runtime(runtime).spec
+    recipe = resolve_quant(model, None, "vllm")
+    (phase,) = lower(model, recipe, spec, Request(5, 0, 100, 1), spec.kv_dtype).phases
+    ops = [op for block in phase.steps[0].blocks for op in block.ops]
+    assert {op.m for op in ops if isinstance(op, Gemm) and op.site != "head"} == {8}
+    assert {op.m for op in ops if isinstance(op, Gemm) and op.site == "head"} == {5}
+    assert {op.batch for op in ops if isinstance(op, Attention)} == {5}
+    assert {op.tokens for op in ops if isinstance(op, GroupedGemm)} == {routed}
+    assert phase.steps[0].tokens == 5
