@@ -22,7 +22,7 @@ Rules = Mapping[str, Any]
 def expand(kernels: Rules, elsewhere: Callable[[str], Rules], libraries: Rules | None = None) -> dict[str, Any]:
     """The rules, each with all that the one it is like says and it does not, then its libraries; both words are gone.
 
-    A list or range is replaced as a whole; `null` puts a field back to its default. `elsewhere`: the rules of another
+    A list or range is replaced as a whole; `null` puts a field back to its default, and takes a whole rule out. `elsewhere`: the rules of another
     runtime's file (its `base`), by the runtime's name. `libraries`: fields of rules, by the library's name.
 
     Raises:
@@ -32,6 +32,8 @@ def expand(kernels: Rules, elsewhere: Callable[[str], Rules], libraries: Rules |
     found: dict[str, Any] = {}
     problems: list[Problem] = []
     for name, rule in kernels.items():
+        if rule is None:  # a version that has it no longer
+            continue
         field = "like"
         try:
             whole = _whole(name, rule, kernels, elsewhere, (name,))

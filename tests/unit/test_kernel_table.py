@@ -20,6 +20,7 @@ def _none(name: str) -> dict[str, object]:
 def test_a_rule_says_what_the_other_says_and_its_own() -> None:
     rules = expand({"a": {"tile_n": 64, "stages": 2, "m": [1, 4]}, "b": {"like": "a", "stages": 3, "m": None}}, _none)
     assert rules["b"] == {"tile_n": 64, "stages": 3}
+    assert "c" not in expand({"a": {"tile_n": 64}, "c": None}, _none)
     assert rules["a"] == {"tile_n": 64, "stages": 2, "m": [1, 4]}
 
 
