@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sim.plot.kernel_parity import Pair
     from sim.study.validate_kernels import KernelReport
 
-KERNELS_ONLY = ("chip", "op", "dtype", "sample", "seed", "plot")
+KERNELS_ONLY = ("chip", "op", "dtype", "sample", "seed", "plot", "write_records")
 INFERENCE_ONLY = ("family", "rows", "markdown")
 DEFAULT_SAMPLE = 300
 
@@ -27,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dtype", help="only this format")
     group.add_argument("--sample", type=int, help=f"rows of each table, drawn (default {DEFAULT_SAMPLE}; 0 = all)")
     group.add_argument("--seed", type=int, help="of the draw (default 0)")
+    group.add_argument(
+        "--write-records", action="store_true", help="draw anew the rows that numbers rest on, which ship"
+    )
     group.add_argument(
         "--plot", metavar="FOLDER", help="draw parity.svg and stairs.svg (GEMMs: latency against M) there"
     )
@@ -52,6 +55,9 @@ def execute(arguments: argparse.Namespace) -> int:
     from sim.study.kernel_data import Wanted, read_rows  # noqa: PLC0415 - loaded only for this verb
     from sim.study.validate_kernels import validate_kernels  # noqa: PLC0415
 
+    if arguments.write_records:
+        return _write_records(arguments)
+
     sample = DEFAULT_SAMPLE if arguments.sample is None else arguments.sample or None
     filters = (arguments.chip, arguments.op, arguments.dtype, arguments.runtime)
     everything = read_rows(Wanted(*filters))
@@ -69,6 +75,21 @@ def execute(arguments: argparse.Namespace) -> int:
     for line in broken:
         print(f"broken: {line}", file=sys.stderr)
     return 3 if arguments.check and broken else 0
+
+
+def _write_records(arguments: argparse.Namespace) -> int:
+    from sim.paths import shipped_data  # noqa: PLC0415
+    from sim.study import kernel_records  # noqa: PLC0415
+    from sim.study.kernel_data import Wanted, read_rows  # noqa: PLC0415
+
+    filters = ("chip", "op", "dtype", "runtime", "sample", "seed", "plot")
+    given = [f"--{name}" for name in filters if getattr(arguments, name) is not None]
+    if given:
+        message = f"draws from all rows, not with {' and '.join(given)}"
+        raise InputError(Problem(message, "usage", path="--write-records"))
+    rows = [row for chip in kernel_records.DRAWN for row in read_rows(Wanted(chip))]
+    print(f"wrote {kernel_records.write(rows, shipped_data())}", file=sys.stderr)
+    return 0
 
 
 def pairs(report: KernelReport) -> list[Pair]:

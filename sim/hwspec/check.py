@@ -13,7 +13,7 @@ from sim.hwspec.describe import Description, Link, type_of
 from sim.hwspec.field_types import ComponentSpec
 from sim.hwspec.tree import Branch, Leaf, leaves, locate, plain
 from sim.units import format_quantity
-from sim.yamlfile import closest, problems_of, source_complaint
+from sim.yamlfile import closest, problems_of, records_complaint, source_complaint
 
 SpecTypes = Mapping[str, type[ComponentSpec]]
 
@@ -73,7 +73,7 @@ def _check_source(path: str, leaf: Leaf) -> list[Problem]:
     message = None
     source, kind = leaf.source, leaf.kind
     if leaf.extra:
-        message = f"unknown field '{leaf.extra[0]}' beside 'value'; there may be source, kind, range, date"
+        message = f"unknown field '{leaf.extra[0]}' beside 'value'; there may be source, kind, range, date, records"
     elif complaint := source_complaint(source, kind):
         is_bare = complaint.startswith("needs a source")
         message = f"{complaint}, or `source:` for the whole component" if is_bare else complaint
@@ -85,6 +85,8 @@ def _check_source(path: str, leaf: Leaf) -> list[Problem]:
         message = "range must be [low, high]"
     elif leaf.date is not None and not isinstance(leaf.date, str):
         message = "date must be text, e.g. 2025-10"
+    else:
+        message = records_complaint(leaf.records, kind, leaf.range)
     return [Problem(message, "bad_source", leaf.file, leaf.line, path)] if message else []
 
 

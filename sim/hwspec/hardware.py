@@ -217,6 +217,6 @@ def _written(node: Node) -> Any:
         if node.is_list:
             return [_written(part) for part in node.parts.values()]
         return {name: _written(part) for name, part in node.parts.items()}
-    extras = {"range": list(node.range) if node.range else None, "date": node.date}
+    extras = {"range": list(node.range) if node.range else None, "date": node.date, "records": node.records}
     known = {"value": node.value, "source": node.source, "kind": node.kind}
     return known | {name: value for name, value in extras.items() if value is not None}

@@ -11,7 +11,7 @@ from sim.hwspec.describe import SCHEMA
 from sim.hwspec.field_types import Measure, SpecGroup
 from sim.hwspec.walk import measure_of
 from sim.units import EXAMPLES
-from sim.yamlfile import KINDS
+from sim.yamlfile import KINDS, records_schema
 
 _SOURCE = {
     "source": {"type": "string", "description": "where the values come from: an address, a document, or why assumed"},
@@ -115,6 +115,7 @@ def _leaf(short: dict[str, Any]) -> dict[str, Any]:
             **_SOURCE,
             "range": {"type": "array", "items": short, "minItems": 2, "maxItems": 2},
             "date": {"type": "string"},
+            "records": records_schema(),
         },
     }
     return {"anyOf": [short, long]}

@@ -12,7 +12,7 @@ from typing import Any
 
 from sim.yamlfile import Document, Key
 
-LONG_FORM = ("value", "source", "kind", "range", "date")
+LONG_FORM = ("value", "source", "kind", "range", "date", "records")
 _DEFAULTS = ("source", "kind")
 
 
@@ -25,6 +25,7 @@ class Leaf:
     kind: str | None = None
     range: tuple[Any, ...] | None = None
     date: Any = None
+    records: Any = None
     file: str | None = None
     line: int | None = None
     was: str | None = None
@@ -56,6 +57,7 @@ def read_tree(document: Document, path: Sequence[Key], source: Any = None, kind:
             value.get("kind", kind),
             tuple(bounds) if isinstance(bounds, list) else None if bounds is None else (bounds,),
             value.get("date"),
+            value.get("records"),
             document.file,
             line,
             extra=tuple(name for name in value if name not in LONG_FORM),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from sim.result.ranges import shipped
 from sim.study.baseline import Ran, ran_of
 from sim.study.residuals import HELD, coverage, stale
 from sim.study.validation_text import SMALL_CLASS, to_markdown, to_text
+from sim.system.measurements import family_of
 from sim.yamlfile import load_yaml, validate_model
 
 UNSTATED_PROMPT_TOKENS = 16
@@ -150,7 +150,7 @@ def validate_inference(
         and (family is None or normalize(r.model).startswith(normalize(family)))
     ]
     if not chosen and listed:
-        families = ", ".join(sorted({_family(r.model) for r in listed}))
+        families = ", ".join(sorted({family_of(r.model) for r in listed}))
         runtimes = ", ".join(sorted({r.runtime for r in listed}))
         hint = f"runtimes: {runtimes}; families: {families}"
         raise InputError(Problem("no record is of this runtime and family", "no_records", hint=hint))
@@ -195,11 +195,6 @@ def _decode(record: Record, shared: Mapping[str, Any], predict: Predict) -> tupl
     return float(result.rates()["decode_tok_s"]), ran_of(result, "decode")
 
 
-def _family(model: str) -> str:
-    """What a model's name begins with: qwen3.5, gpt-oss, gemma-3."""
-    return re.match(r"gpt-oss|[a-z]+-?\d*(?:\.\d+)?", model)[0].strip("-")  # type: ignore[index]
-
-
 def _bin(value: int, unit: str) -> str:
     """Powers of four, so that a table stays short."""
     low = 1
@@ -242,7 +237,7 @@ class Report:
         """Figures by runtime, family, quantisation, batch and depth, each with its phase."""
         keys: dict[str, Callable[[Record], str]] = {
             "runtime": lambda r: r.runtime.partition("@")[0],
-            "family": lambda r: _family(r.model),
+            "family": lambda r: family_of(r.model),
             "quantisation": lambda r: r.quant,
             "batch": lambda r: _bin(r.batch, "batch"),
             "depth": lambda r: _bin(r.depth + (0 if r.bench == "llama-bench" else r.prompt or 0), "tokens"),

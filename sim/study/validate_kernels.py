@@ -175,7 +175,7 @@ class KernelReport:
 
     def held_out(self) -> list[Compared]:
         """Those that no number of ours rests on, of n*k from 2^20 on."""
-        return [one for one in self.compared if not one.row.is_calibrated and _is_counted(one.row)]
+        return [one for one in self.compared if not one.row.is_calibrated and is_counted(one.row)]
 
     def groups(self, key: Callable[[Compared], str]) -> dict[str, Figures]:
         """Figures of the held-out comparisons by `key`."""
@@ -245,7 +245,8 @@ class KernelReport:
         return "\n".join(lines)
 
 
-def _is_counted(row: Measured) -> bool:
+def is_counted(row: Measured) -> bool:
+    """Whether a row is judged: GEMMs of fewer weights say more of launches than of kernels."""
     return row.op != "gemm" or row.sizes["n"] * row.sizes["k"] >= SMALLEST_COUNTED
 
 

@@ -10,6 +10,7 @@ from sim.component import spec_types
 from sim.errors import InputError, Problem
 from sim.hwspec import json_schema
 from sim.paths import FOLDERS, aliases_of, available, find
+from sim.system.calibrated import calibrated, long_forms
 from sim.system.plugins import load_entry_points
 from sim.system.scenario import ScenarioFile
 from sim.system.tables import TABLES
@@ -30,10 +31,7 @@ def names(kind: str, search_dirs: Folders = ()) -> list[str]:
 def entries(kind: str, search_dirs: Folders = ()) -> list[dict[str, Any]]:
     """Name and title of everything of a kind; of files also the aliases."""
     if kind == "calibrated":
-        return [
-            {"name": entry["name"], "title": f"{entry['value']}: {entry['source']}"}
-            for entry in calibrated(search_dirs)
-        ]
+        return [number.to_dict() for number in calibrated(search_dirs)]
     if kind == "components":
         load_entry_points()
     if kind in TABLES:
@@ -58,25 +56,13 @@ def _title(path: Path) -> str:
     return str(data.get("title") or (extra.get("title") if isinstance(extra, dict) else "") or "")
 
 
-def calibrated(search_dirs: Folders = ()) -> list[dict[str, Any]]:
-    """Every number of hardware and runtime files that is marked calibrated, with what informed it."""
-    found = []
-    for kind in ("hardware", "runtimes"):
-        for name in available(kind, search_dirs):
-            marked = sourced(load_file(find(kind, name, search_dirs)).data, name)
-            found += [entry for entry in marked if entry["kind"] == "calibrated"]
-    return found
-
-
-def sourced(data: Any, path: str) -> Iterator[dict[str, Any]]:
+def sourced(data: Any) -> Iterator[dict[str, Any]]:
     """Every number in the long form below `data`: name, value, kind, source, range."""
-    if not isinstance(data, dict):
-        return
-    if "value" in data and "source" in data:
-        yield {"name": path, **{key: data.get(key) for key in ("value", "kind", "source", "range")}}
-        return
-    for key, value in data.items():
-        yield from sourced(value, f"{path}.{key}" if path else str(key))
+    for place, said in long_forms(data):
+        yield {
+            "name": ".".join(map(str, place)),
+            **{key: said.get(key) for key in ("value", "kind", "source", "range")},
+        }
 
 
 def schema(kind: str) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 from sim.errors import InputError, Problem
 from sim.hwspec import FieldInfo
 from sim.paths import find
-from sim.system.catalogue import FILES, calibrated, entries, sourced
+from sim.system.calibrated import calibrated
+from sim.system.catalogue import FILES, entries, sourced
 from sim.system.op_graph import graph_text, op_graph
 from sim.system.plugins import load_hardware
 from sim.system.scenario import read_scenario
@@ -160,7 +161,7 @@ def _runtime(wanted: Wanted, name: str) -> Shown:
     spec = load_runtime(name, search_dirs=wanted.search_dirs).spec
     path = find("runtimes", name.partition("@")[0], wanted.search_dirs)
     versions = list(load_file(path).data["versions"])
-    data = {**spec.model_dump(mode="json"), "versions": versions, "sources": list(sourced(load_file(path).data, ""))}
+    data = {**spec.model_dump(mode="json"), "versions": versions, "sources": list(sourced(load_file(path).data))}
     lines = [f"{spec.title} ({spec.name}@{spec.version})"]
     if wanted.sources:
         rows = [(each["name"], each["value"], each["kind"], each["source"]) for each in data["sources"]]
@@ -243,10 +244,7 @@ _FILES: dict[str, Callable[[Wanted, str], Shown]] = {
 def _table(wanted: Wanted) -> Shown:
     """An entry of a table of the code, or all of them."""
     if wanted.kind == "calibrated":
-        found = {
-            entry["name"]: {"title": f"{entry['value']}: {entry['source']}", **entry}
-            for entry in calibrated(wanted.search_dirs)
-        }
+        found = {number.name: number.to_dict() for number in calibrated(wanted.search_dirs)}
     else:
         found = TABLES[wanted.kind]()
     if wanted.name is None:
@@ -268,7 +266,7 @@ def _table(wanted: Wanted) -> Shown:
 def _columns(entry: dict[str, Any]) -> list[str]:
     if "exit_code" in entry:
         return [f"exit {entry['exit_code']}"]
-    return [entry["unit"]] if "unit" in entry else []
+    return [entry["unit"]] if "unit" in entry and "selector" not in entry else []
 
 
 def _cell(value: Any) -> str:

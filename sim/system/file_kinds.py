@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from sim.errors import InputError, Problem, gather
+from sim.errors import InputError, Problem, SpecError, gather
+from sim.system.calibrated import uninformed
 from sim.system.plugins import load_hardware
 from sim.system.scenario import ScenarioFile, read_scenario
 from sim.workload.hf_config import load_model
@@ -15,7 +16,7 @@ from sim.workload.runtime_file import check_runtime, load_runtime
 from sim.yamlfile import closest, load_file, validate_model
 
 MODEL_KEYS = frozenset({"architectures", "model_type", "hidden_size", "producer", "quantization"})
-OTHERS = ("sparksim.measurements/1", "sparksim.microbench/1", "sparksim.targets/1")
+OTHERS = ("sparksim.kernels/1", "sparksim.measurements/1", "sparksim.microbench/1", "sparksim.targets/1")
 """Files that the verb `validate` reads in full; here only their form is looked at."""
 
 
@@ -45,6 +46,17 @@ def kind_of(path: Path) -> str:
     return kind
 
 
+def _informed(read: Callable[[Path], object]) -> Callable[[Path], None]:
+    """`read`, and then whether calibrated numbers that name their measurements have enough of them."""
+
+    def both(path: Path) -> None:
+        read(path)
+        if problems := uninformed(path):
+            raise SpecError(problems)
+
+    return both
+
+
 def _check_formats(path: Path) -> None:
     validate_model(FormatFile, load_file(path))
 
@@ -64,8 +76,8 @@ def _check_scenario(path: Path) -> None:
 
 
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "sparksim.hardware/1": ("hardware", load_hardware),
-    "sparksim.runtime/1": ("runtime", check_runtime),
+    "sparksim.hardware/1": ("hardware", _informed(load_hardware)),
+    "sparksim.runtime/1": ("runtime", _informed(check_runtime)),
     "sparksim.ops/1": ("op trace", read_ops),
     "sparksim.quant/1": ("quantisation recipe", lambda path: load_quant(str(path))),
     "sparksim.formats/1": ("storage formats", _check_formats),

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 
 from sim.errors import Problem, WorkloadError
-from sim.yamlfile import KINDS, source_complaint
+from sim.yamlfile import KINDS, records_complaint, records_schema, source_complaint
 
-LONG_FORM = frozenset({"value", "kind", "source", "date", "range"})
+LONG_FORM = frozenset({"value", "kind", "source", "date", "range", "records"})
 
 
 def _plain(value: Any) -> Any:
@@ -26,10 +26,12 @@ def _plain(value: Any) -> Any:
     if extra := sorted(set(value) - LONG_FORM):
         complaint = f"unknown field '{extra[0][:60]}' beside 'value'; there may be {', '.join(sorted(LONG_FORM))}"
     if not complaint and (bounds := value.get("range")) is not None:
-        if not (isinstance(bounds, list) and len(bounds) == 2 and all(type(end) in (int, float) for end in bounds)):
-            complaint = "range must be [low, high]"
+        numbers = [*bounds, value["value"]] if isinstance(bounds, list) and len(bounds) == 2 else [None]
+        if not all(type(each) in (int, float) for each in numbers):
+            complaint = "range must be [low, high], all of them and the value numbers"
         elif not bounds[0] <= value["value"] <= bounds[1]:
             complaint = f"lies outside its range {bounds}"
+    complaint = complaint or records_complaint(value.get("records"), value.get("kind"), value.get("range"))
     if complaint:
         raise ValueError(complaint)
     return value["value"]
@@ -48,6 +50,7 @@ def _range(value: Any) -> Any:
 def _long_form(kind: str) -> WithJsonSchema:
     text = {"type": "string"}
     fields = {"value": {"type": kind}, "kind": {"enum": list(KINDS)}, "source": text, "date": text, "range": {}}
+    fields |= {"records": records_schema()}
     long = {"type": "object", "properties": fields, "required": ["value"], "additionalProperties": False}
     return WithJsonSchema({"anyOf": [{"type": kind}, long]})
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sim.yamlfile.document import MAX_NODES, Document, Key, read_bytes
 from sim.yamlfile.json_text import load_json, load_json_text
+from sim.yamlfile.records import LEAST_RECORDS, NUMBERS, WORDS, fits, records_complaint, records_schema
 from sim.yamlfile.source import KINDS, source_complaint
 from sim.yamlfile.validate import closest, problems_of, unknown_field, validate_model
 from sim.yamlfile.write import dump_yaml
@@ -19,11 +20,15 @@ from sim.yamlfile.yaml_text import load_yaml, load_yaml_text, resolve_scalar
 
 __all__ = [
     "KINDS",
+    "LEAST_RECORDS",
     "MAX_NODES",
+    "NUMBERS",
+    "WORDS",
     "Document",
     "Key",
     "closest",
     "dump_yaml",
+    "fits",
     "load_file",
     "load_json",
     "load_json_text",
@@ -31,6 +36,8 @@ __all__ = [
     "load_yaml_text",
     "problems_of",
     "read_bytes",
+    "records_complaint",
+    "records_schema",
     "resolve_scalar",
     "source_complaint",
     "unknown_field",

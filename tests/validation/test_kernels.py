@@ -12,31 +12,16 @@ from statistics import median
 import pytest
 
 from sim.cli import main
-from sim.study.kernel_data import Measured
+from sim.study.kernel_records import read_records
 from sim.study.validate_kernels import Compared, KernelReport, kernel_targets, validate_kernels
-from sim.yamlfile import load_yaml
 
 ROWS = Path(__file__).with_name("kernel_rows.yaml")
 LARGEST_CHIP = "rtx-pro-6000-server"
-OPS = {
-    "attention-context": "attention",
-    "attention-generation": "attention",
-    "mla-context": "mla",
-    "mla-generation": "mla",
-}
-KNOWN = ("chip", "runtime", "version", "table", "dtype", "copies", "us")
-
-
-def _row(row: dict[str, object]) -> Measured:
-    chip, runtime, version, table, dtype, copies, us = (row[name] for name in KNOWN)
-    shape = tuple((name, value) for name, value in row.items() if name not in KNOWN)
-    op = OPS.get(str(table), str(table))
-    return Measured(chip, runtime, version, op, dtype, shape, float(us) * 1e-6, copies, table)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def report() -> KernelReport:
-    return validate_kernels([_row(row) for row in load_yaml(ROWS).data["rows"]])
+    return validate_kernels(read_records(ROWS))
 
 
 def _median(compared: list[Compared]) -> float:
@@ -64,9 +49,7 @@ def test_every_op_by_itself(report: KernelReport, op: str, most: float) -> None:
 
 def test_targets_name_what_there_is() -> None:
     """A target that names nothing would hold anything."""
-    tables = {
-        (row["table"], row["dtype"], f"{row['runtime']}@{row['version']}") for row in load_yaml(ROWS).data["rows"]
-    }
+    tables = {(row.table, row.dtype, f"{row.runtime}@{row.version}") for row in read_records(ROWS)}
     for name in kernel_targets():
         chip, table, dtype, runtime, *_ = name.split()
         assert (table, dtype, runtime) in tables, name
