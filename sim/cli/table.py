@@ -78,19 +78,22 @@ def _count(n: int, what: str) -> str:
 
 def _memory(use: MemoryUse, look: Look) -> list[str]:
     needed, available = use.needed_bytes / 1e9, use.available_bytes / 1e9
-    answer = "yes" if use.fits else "no"
-    lines = [look.bold(f"Does it fit? {answer}: it needs {needed:.1f} GB, the runtime may use {available:.1f} GB")]
+    answer = ("yes" if use.fits else "no") + (", marginally" if use.is_marginal else "")
+    may_use = f"the runtime may use {available:.1f} GB" if use.refusal is None else "the runtime refuses to start"
+    lines = [look.bold(f"Does it fit? {answer}: it needs {needed:.1f} GB, {may_use}")]
     most = max(use.needed_bytes, use.available_bytes)
     for name, field in CLASSES:
         lines.append(_size(name, getattr(use, field), most))
     if use.fits:
         lines.append(_size("free", use.available_bytes - use.needed_bytes, most, "."))
-    lines.append(_size("system", use.reserved_bytes, 0) + "   kept back, not counted above")
+    apart = (("system", use.reserved_bytes), ("others", use.other_bytes), ("on the CPU", use.host_bytes))
+    lines += [_size(name, size, 0) + "   kept back, not counted above" for name, size in apart if size]
     if use.fits:
         more = f"{_count(use.more_sequences, 'more sequence')} like these"
         lines.append(f"  {'room for':<12}{more}, or {_count(use.more_tokens, 'more token')} in each")
     else:
-        lines.append(f"  {'short by':<12}{use.short_bytes / 1e9:8.1f} GB")
+        if use.refusal is None:
+            lines.append(f"  {'short by':<12}{use.short_bytes / 1e9:8.1f} GB")
         lines.append(f"  {'would fit':<12}{use.would_fit}")
     return lines
 

@@ -6,21 +6,21 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError, Problem
-from sim.result.memory import MemoryUse
+from sim.result.memory import MemoryTimeline
 from sim.result.trace import CAUSES, Trace
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def frame(trace: Trace | None, memory: MemoryUse | None, what: str) -> pd.DataFrame:
-    """`ops`: a row per op of each simulated step; `spans`: a row per span; `memory`: a row per class (bytes)."""
+def frame(trace: Trace | None, memory: MemoryTimeline | None, what: str) -> pd.DataFrame:
+    """`ops`: a row per op of each simulated step; `spans`: a row per span; `memory`: a row per change of a class."""
     import pandas as pd
 
     return pd.DataFrame(rows(trace, memory, what))
 
 
-def rows(trace: Trace | None, memory: MemoryUse | None, what: str) -> list[dict[str, Any]]:
+def rows(trace: Trace | None, memory: MemoryTimeline | None, what: str) -> list[dict[str, Any]]:
     """The rows of a table, as plain dictionaries."""
     steps = trace.steps if trace else ()
     if what == "ops":
@@ -32,10 +32,5 @@ def rows(trace: Trace | None, memory: MemoryUse | None, what: str) -> list[dict[
             for span in s.all_spans()
         ]
     if what == "memory":
-        use = asdict(memory) if memory else {}
-        return [
-            {"what": name.removesuffix("_bytes"), "bytes": value}
-            for name, value in use.items()
-            if name.endswith("_bytes")
-        ]
+        return [row._asdict() for row in memory.rows] if memory else []
     raise InputError(Problem(f"no table {what!r}", code="unknown_table", hint="ops, spans or memory"))

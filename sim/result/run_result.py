@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sim.hwspec import HardwareSpec
 from sim.result.breakdown import by_class
 from sim.result.identity import Identity
-from sim.result.memory import MemoryUse
+from sim.result.memory import MemoryTimeline, MemoryUse
 from sim.result.ranges import PHASES, RateRange, as_dict, range_of, validated
 from sim.result.trace import BOUNDS, CAUSES, StepTrace, Trace
 from sim.workload.graph import Workload
@@ -31,7 +31,10 @@ PLOTTERS: dict[str, Plotter] = {}
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """One run. `prefill_passes`: (sequences, query, context, outputs) of each forward pass of the prompts, in order."""
+    """One run. `prefill_passes`: (sequences, query, context, outputs) of each forward pass of the prompts, in order.
+
+    `memory_timeline`: who has how much memory over the run; None where there was none.
+    """
 
     identity: Identity
     memory: MemoryUse | None
@@ -39,6 +42,7 @@ class RunResult:
     workload: Workload
     hardware: HardwareSpec
     prefill_passes: tuple[tuple[int, int, int, int], ...] = ()
+    memory_timeline: MemoryTimeline | None = None
 
     def phase_time_s(self, phase: str) -> float | None:
         """Seconds of a phase, all its steps."""
@@ -192,10 +196,10 @@ class RunResult:
         }
 
     def to_frame(self, what: str = "ops") -> pd.DataFrame:
-        """A pandas DataFrame of `ops`, `spans` or `memory`."""
+        """A pandas DataFrame of `ops`, `spans` or `memory` (a row each time that a class changes)."""
         from sim.result.frame import frame  # noqa: PLC0415 - pandas is loaded only here
 
-        return frame(self.trace, self.memory, what)
+        return frame(self.trace, self.memory_timeline, what)
 
     def write(self, folder: str | Path, *, force: bool = False) -> list[Path]:
         """Write the files of `--out` into `folder`, which must not exist unless `force`; the paths written."""

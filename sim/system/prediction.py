@@ -18,19 +18,23 @@ from sim.hwspec import HardwareSpec
 from sim.paths import is_shipped
 from sim.result.identity import Identity
 from sim.result.laws import check_laws
+from sim.result.memory import MemoryUse
 from sim.result.run_result import RunResult
 from sim.result.trace import Trace
 from sim.system.arguments import Changes, RunArguments
 from sim.system.execute import LaunchCosts, StepRunner
 from sim.system.machine import Machine
-from sim.system.memory_check import memory_use
+from sim.system.memory_account import MemoryAccount, budget_of
+from sim.system.memory_check import freeze_note, memory_use
+from sim.system.memory_timeline import memory_over_time
 from sim.system.profiles import ProfileStore, default_cache_folder
+from sim.system.recipes import kv_format, smaller_recipes
 from sim.units import ps_from_seconds
 from sim.workload.graph import Workload
 from sim.workload.lower import Request, lower, prefill_passes
 from sim.workload.model import ModelSpec
 from sim.workload.optrace import read_ops
-from sim.workload.quant import QuantRecipe, formats, load_quant, resolve_quant
+from sim.workload.quant import QuantRecipe, formats, resolve_quant
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import LoadedRuntime
 from sim.workload.speculate import read_speculation
@@ -86,19 +90,12 @@ def predict(
     runtime = loaded.spec
     quant, kv_dtype = gather(
         lambda: resolve_quant(model, arguments.quant, runtime.family, search_dirs),
-        lambda: _kv_dtype(arguments.kv_dtype or runtime.kv_dtype, runtime),
+        lambda: kv_format(arguments.kv_dtype or runtime.kv_dtype, runtime),
     )
     request = _request(arguments, changes, model)
-    identity = _identity(arguments, hardware, changes, loaded, model, quant, kv_dtype, cache)
-    memory = memory_use(
-        hardware,
-        model,
-        quant,
-        runtime,
-        request,
-        formats()[kv_dtype],
-        lambda: _smaller(model, runtime, quant, search_dirs),
-    )
+    account = MemoryAccount(budget_of(hardware, runtime.memory), model, quant, runtime, formats()[kv_dtype])
+    memory = memory_use(account, request, lambda: smaller_recipes(model, runtime))
+    identity = _identity(arguments, hardware, changes, loaded, model, quant, kv_dtype, cache, memory)
     if not memory.fits:
         return RunResult(identity, memory, None, lower(model, quant, runtime, request, kv_dtype), hardware)
     key = None
@@ -117,7 +114,7 @@ def predict(
         if request.prompt
         else ()
     )
-    return RunResult(identity, memory, trace, workload, hardware, ends)
+    return RunResult(identity, memory, trace, workload, hardware, ends, memory_over_time(account, request, trace))
 
 
 def _request(arguments: RunArguments, changes: Changes, model: ModelSpec) -> Request:
@@ -263,37 +260,12 @@ def runnable(machine: Machine, kernel: Kernel) -> Kernel:
     return kernel
 
 
-def _kv_dtype(name: str, runtime: RuntimeSpec) -> str:
-    aliases = {"auto": "bf16", "fp16": "f16", "float16": "f16", "bfloat16": "bf16", "fp8_e4m3": "fp8"}
-    known = aliases.get(name.lower(), name.lower())
-    if known not in formats():
-        raise InputError(
-            Problem(
-                f"unknown KV format {name!r}",
-                code="unknown_format",
-                path="kv_dtype",
-                hint=f"known: {', '.join(formats())}",
-            )
-        )
-    if runtime.kv_dtypes and known not in runtime.kv_dtypes:
-        message = f"{runtime.name} keeps no KV cache in {known}"
-        hint = f"it has {', '.join(runtime.kv_dtypes)}"
-        raise InputError(Problem(message, code="unsupported_format", path="kv_dtype", hint=hint))
-    return known
-
-
 def _beyond(model: ModelSpec | None, arguments: RunArguments) -> tuple[str, ...]:
     """A warning where sequences grow longer than the model's positions."""
     tokens = arguments.depth + arguments.prompt + arguments.output
     if model is None or tokens <= model.max_context:
         return ()
     return (f"{tokens:,} tokens per sequence are more than the {model.max_context:,} positions of {model.name}",)
-
-
-def _smaller(model: ModelSpec, runtime: RuntimeSpec, quant: QuantRecipe, search_dirs: Folders) -> list[QuantRecipe]:
-    """Recipes to propose on this runtime instead of `quant`."""
-    names = ("q8_0", "q4_k_m") if runtime.family == "llama.cpp" else ("fp8", "nvfp4")
-    return [load_quant(name) for name in names if model.quantization is None]
 
 
 def _identity(
@@ -305,8 +277,11 @@ def _identity(
     quant: QuantRecipe | None,
     kv_dtype: str | None,
     cache: str | Path | None,
+    memory: MemoryUse | None = None,
 ) -> Identity:
     machine = Machine(hardware, cache=cache)
+    warnings = (*hardware.warnings, *loaded.warnings, *(model.warnings if model else ()), *_beyond(model, arguments))
+    frozen = freeze_note(hardware, memory.peak_bytes) if memory and memory.fits else None
     return Identity(
         hardware=hardware.name,
         hardware_digest=hardware.digest,
@@ -322,7 +297,7 @@ def _identity(
         output_tokens=arguments.output if model else None,
         clock_hz=machine.gpu.clock,
         overrides={path: str(value) for path, value in hardware.overrides.items()} | changes.given,
-        warnings=(*hardware.warnings, *loaded.warnings, *(model.warnings if model else ()), *_beyond(model, arguments)),
+        warnings=(*warnings, *((frozen,) if frozen else ())),
         peak_bytes_per_s=machine.memory.bandwidth,
         sustained_bytes_per_s=machine.memory.bandwidth * machine.memory.sustained.read,
         peak_flops=machine.peaks(),

@@ -22,8 +22,9 @@ Rules = Mapping[str, Any]
 def expand(kernels: Rules, elsewhere: Callable[[str], Rules], libraries: Rules | None = None) -> dict[str, Any]:
     """The rules, each with all that the one it is like says and it does not, then its libraries; both words are gone.
 
-    A list or range is replaced as a whole; `null` puts a field back to its default, and takes a whole rule out. `elsewhere`: the rules of another
-    runtime's file (its `base`), by the runtime's name. `libraries`: fields of rules, by the library's name.
+    A list or range is replaced as a whole; `null` puts a field back to its default, and takes a whole rule out.
+    `elsewhere`: the rules of another runtime's file (its `base`), by the runtime's name. `libraries`: fields of rules,
+    by the library's name.
 
     Raises:
         WorkloadError: a rule is like one that there is not, or like itself in the end, or of a library that there is

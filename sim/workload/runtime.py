@@ -10,67 +10,14 @@ from __future__ import annotations
 from math import ceil
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
+from pydantic import BeforeValidator, Field, Strict
 
 from sim.errors import Problem, WorkloadError
-from sim.yamlfile import KINDS, records_complaint, records_schema, source_complaint
-
-LONG_FORM = frozenset({"value", "kind", "source", "date", "range", "records"})
-
-
-def _plain(value: Any) -> Any:
-    """The long form `{value, kind, source}` of a number, without where it comes from (which `show --sources` lists)."""
-    if not isinstance(value, dict) or "value" not in value:
-        return value
-    complaint = source_complaint(value.get("source"), value.get("kind"))
-    if extra := sorted(set(value) - LONG_FORM):
-        complaint = f"unknown field '{extra[0][:60]}' beside 'value'; there may be {', '.join(sorted(LONG_FORM))}"
-    if not complaint and (bounds := value.get("range")) is not None:
-        numbers = [*bounds, value["value"]] if isinstance(bounds, list) and len(bounds) == 2 else [None]
-        if not all(type(each) in (int, float) for each in numbers):
-            complaint = "range must be [low, high], all of them and the value numbers"
-        elif not bounds[0] <= value["value"] <= bounds[1]:
-            complaint = f"lies outside its range {bounds}"
-    complaint = complaint or records_complaint(value.get("records"), value.get("kind"), value.get("range"))
-    if complaint:
-        raise ValueError(complaint)
-    return value["value"]
+from sim.workload.runtime_fields import ANY, Frozen, Number, Range, Seconds, Tile, Whole
+from sim.workload.runtime_memory import LoadRules, MemoryRules
 
 
-def _range(value: Any) -> Any:
-    """`[low, high]`, either end null."""
-    if not isinstance(value, list) or len(value) != 2:
-        raise ValueError("must be [low, high], either of them null")
-    low, high = 0 if value[0] is None else value[0], MOST if value[1] is None else value[1]
-    if not all(type(end) is int for end in (low, high)) or not 0 <= low <= high:
-        raise ValueError("must be two whole numbers from 0 up, the lower one first")
-    return low, high
-
-
-def _long_form(kind: str) -> WithJsonSchema:
-    text = {"type": "string"}
-    fields = {"value": {"type": kind}, "kind": {"enum": list(KINDS)}, "source": text, "date": text, "range": {}}
-    fields |= {"records": records_schema()}
-    long = {"type": "object", "properties": fields, "required": ["value"], "additionalProperties": False}
-    return WithJsonSchema({"anyOf": [{"type": kind}, long]})
-
-
-MOST = 2**62
-_END = {"type": ["integer", "null"]}
-_RANGE = WithJsonSchema({"type": "array", "items": _END, "minItems": 2, "maxItems": 2})
-Number = Annotated[float, Strict(), Field(le=1e18), BeforeValidator(_plain), _long_form("number")]
-Seconds = Annotated[float, Strict(), Field(ge=0, le=10), BeforeValidator(_plain), _long_form("number")]
-Whole = Annotated[int, Strict(), Field(le=2**50), BeforeValidator(_plain), _long_form("integer")]
-Tile = Annotated[int, Strict(), Field(gt=0, le=65536), BeforeValidator(_plain), _long_form("integer")]
-Range = Annotated[tuple[int, int], BeforeValidator(_range), _RANGE]
-ANY: tuple[int, int] = (0, MOST)
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Variant(_Frozen):
+class Variant(Frozen):
     """One tile that a library has compiled for a kernel; what it leaves out is as the rule says."""
 
     m: Tile = Field(description="rows of a tile")
@@ -83,7 +30,7 @@ class Variant(_Frozen):
     splits: tuple[Tile, ...] = Field((1,), description="K-splits that the library tries with this tile")
 
 
-class KernelRule(_Frozen):
+class KernelRule(Frozen):
     """When a kernel is chosen, and what its CTAs look like. Sizes in elements, bytes or SM cycles."""
 
     ops: tuple[Literal["gemm", "grouped_gemm", "attention", "scan", "elementwise"], ...] = Field(
@@ -216,7 +163,7 @@ class KernelRule(_Frozen):
     access: Literal["read", "random", "strided"] = Field("read", description="how weights are read from memory")
 
 
-class Launch(_Frozen):
+class Launch(Frozen):
     """One element-wise launch: bytes per element of its site."""
 
     name: str = ""
@@ -239,7 +186,7 @@ class Launch(_Frozen):
         return min(self.threads, max(1, warps) * 32)
 
 
-class Case(_Frozen):
+class Case(Frozen):
     """The launches of a site while a step has at most `tokens` tokens (null: any number)."""
 
     tokens: Annotated[int, Strict(), Field(ge=0)] | None = None
@@ -256,18 +203,7 @@ def _cases(value: Any) -> Any:
 Site = Annotated[tuple[Case, ...], BeforeValidator(_cases)]
 
 
-class MemoryRules(_Frozen):
-    """What the runtime itself takes of the memory pool."""
-
-    context_bytes: Whole = Field(ge=0, description="CUDA context, code and libraries")
-    workspace_bytes: Whole = Field(0, ge=0, description="fixed scratch")
-    logits_bytes_per_value: Number = Field(4.0, ge=0, description="output logits kept per value")
-    activation_copies: Number = Field(2.0, ge=0, description="live activation tensors of the widest layer width")
-    kv_block_tokens: Whole = Field(1, gt=0, le=2**20, description="KV is allocated in blocks of this many tokens")
-    fraction: Number = Field(1.0, gt=0, le=1, description="share of the visible memory that the runtime may use")
-
-
-class RuntimeSpec(_Frozen):
+class RuntimeSpec(Frozen):
     """One version of a runtime, resolved."""
 
     name: str
@@ -329,6 +265,7 @@ class RuntimeSpec(_Frozen):
     sites: dict[str, Site]
     kernels: dict[str, KernelRule]
     memory: MemoryRules
+    load: LoadRules = LoadRules()
 
     def on(self, sms: int) -> RuntimeSpec:
         """The same with only those kernels that are used on a GPU of `sms` SMs."""
@@ -364,7 +301,7 @@ class RuntimeSpec(_Frozen):
         return ()
 
 
-class RuntimeFile(_Frozen):
+class RuntimeFile(Frozen):
     """The file: what all versions share, and the versions in order, each a patch on the one before."""
 
     schema_: Literal["sparksim.runtime/1"] = Field(alias="schema")

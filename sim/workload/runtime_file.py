@@ -49,6 +49,8 @@ ALIASES = {
     "n_ubatch": "ubatch_tokens",
     "ubatch": "ubatch_tokens",
     "gpu_memory_utilization": "memory.fraction",
+    "mem_fraction_static": "memory.fraction",
+    "free_gpu_memory_fraction": "memory.fraction",
 }
 _FACTOR = re.compile(r"x\s*([0-9.]+)", re.ASCII)
 _LONGEST_VERSION = 60

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 import sim
-from sim.system.memory_check import _most
+from sim.result.trace import Trace
+from sim.system.memory_account import most
 from sim.workload import load_model
 
 ASKED = {"model": "qwen3-4b", "runtime": "vllm", "prompt": 2048, "output": 2, "cache": "off"}
@@ -20,7 +21,7 @@ def _fits(**changes: int) -> bool:
 @pytest.mark.parametrize("n", [0, 1, 2, 7, 8, 1000])
 @pytest.mark.parametrize("beyond", [0, 1, 999])
 def test_the_largest_number_that_fits_is_found(n: int, beyond: int):
-    assert _most(lambda k: k <= n, n + beyond) == n
+    assert most(lambda k: k <= n, n + beyond) == n
 
 
 def test_one_sequence_more_than_there_is_room_for_does_not_fit(monkeypatch: pytest.MonkeyPatch):
@@ -28,13 +29,13 @@ def test_one_sequence_more_than_there_is_room_for_does_not_fit(monkeypatch: pyte
     assert use is not None
     free = use.available_bytes - use.needed_bytes
     assert 0 < use.more_sequences < free // use.kv_cache_bytes + 1  # each one needs at least its KV cache
-    monkeypatch.setattr("sim.system.prediction.execute", lambda *_a, **_k: None)
+    monkeypatch.setattr("sim.system.prediction.execute", lambda *_a, **_k: Trace((), 0))
     assert _fits(batch=1 + use.more_sequences)
     assert not _fits(batch=2 + use.more_sequences)
 
 
 def test_tokens_end_at_the_models_longest_context_or_at_the_memory(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("sim.system.prediction.execute", lambda *_a, **_k: None)
+    monkeypatch.setattr("sim.system.prediction.execute", lambda *_a, **_k: Trace((), 0))
     alone = sim.run(**ASKED).memory
     many = sim.run(**{**ASKED, "batch": 64}).memory
     assert alone is not None

@@ -10,7 +10,7 @@ import pytest
 
 from sim.cost.attention import flops, kv_bytes
 from sim.errors import ModelError, WorkloadError
-from sim.system.memory_check import kv_cache_bytes
+from sim.system.memory_account import kv_cache_bytes
 from sim.workload.hf_config import load_model
 from sim.workload.layer_spec import AttentionSpec
 from sim.workload.lower import Request, lower
