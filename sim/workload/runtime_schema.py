@@ -25,6 +25,10 @@ def runtime_schema() -> dict[str, Any]:
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
         "description": text,
     }
+    kernels = spec["properties"]["kernels"]
+    kernels["additionalProperties"] = {
+        "anyOf": [kernels["additionalProperties"], {"type": "null"}]
+    }  # a version without
     for part in (spec, *parts.values()):
         part.pop("required", None)
     shared = {"type": "object", "additionalProperties": {"$ref": "#/$defs/KernelRule"}}
