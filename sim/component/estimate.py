@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import ceil
 
 from sim.component.grid import occupancy
+from sim.component.kernel_cycles import epilogue_cycles, step_cycles, work_cycles
 from sim.component.profile import CUDA_UNITS, Device
 from sim.cost.program import Kernel
 
@@ -32,15 +33,13 @@ def estimator(device: Device) -> Callable[[Kernel], float]:
 
 def _wave(kernel: Kernel, device: Device, ctas: int, per_sm: int, latency_s: float) -> float:
     matrix = cuda = 0.0
-    for work in kernel.work:
-        rate = device.flop_per_clock.get(work.unit, 0.0) * work.efficiency * device.clock_hz
-        seconds = work.flops / rate if rate else float("inf")
-        if work.unit in CUDA_UNITS:
-            cuda += seconds
+    for unit, cycles in work_cycles(kernel, device):
+        if unit in CUDA_UNITS:
+            cuda += cycles / device.clock_hz
         else:
-            matrix += seconds
-    alone = matrix + cuda + kernel.step_cycles / device.clock_hz
+            matrix += cycles / device.clock_hz
+    alone = matrix + cuda + step_cycles(kernel, device) / device.clock_hz
     l2_s = ctas * kernel.step_bytes / device.l2.rates["read"]
     step = max(alone, per_sm * max(matrix, cuda), l2_s, latency_s / kernel.stages)
-    fixed = (kernel.prologue_cycles + kernel.epilogue_cycles) / device.clock_hz + latency_s
+    fixed = (kernel.prologue_cycles + epilogue_cycles(kernel, device)) / device.clock_hz + latency_s
     return fixed + kernel.n_steps * step

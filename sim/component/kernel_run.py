@@ -6,6 +6,7 @@ from math import ceil
 
 from sim.component.fold import Fold, NoFold
 from sim.component.grid import PHASES, SmClass, deal, drift, occupancy, tiles_of
+from sim.component.kernel_cycles import epilogue_cycles, step_cycles, work_cycles
 from sim.component.panel_cache import PanelCache
 from sim.component.profile import CUDA_UNITS, Device, Profile
 from sim.component.sm import Cycles, Parts, Slot, Sm, Watcher
@@ -207,10 +208,8 @@ class KernelRun:
 
 def _cycles(kernel: Kernel, device: Device) -> Cycles:
     ps_per_cycle = 1e12 / device.clock_hz
-    work = tuple(
-        (w.unit, round(w.flops / (device.flop_per_clock[w.unit] * w.efficiency) * ps_per_cycle)) for w in kernel.work
-    )
-    fixed = (kernel.prologue_cycles, kernel.step_cycles, kernel.epilogue_cycles, kernel.first_cycles)
+    work = tuple((unit, round(cycles * ps_per_cycle)) for unit, cycles in work_cycles(kernel, device))
+    fixed = (kernel.prologue_cycles, step_cycles(kernel, device), epilogue_cycles(kernel, device), kernel.first_cycles)
     prologue, step, epilogue, first = (round(cycles * ps_per_cycle) for cycles in fixed)
     return Cycles(prologue, step, work, epilogue, first)
 

@@ -34,6 +34,7 @@ class Device:
     requester_bytes: float = 1024.0
     side_cache_bytes: float = 0.0
     side_cache_ps: int = 0
+    shared_bytes_per_clock: float = 128.0
     l2_banks: int = 1
     l2_line_bytes: int = 128
 

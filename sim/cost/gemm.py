@@ -17,6 +17,12 @@ from sim.workload.popularity import route
 from sim.workload.quant import Format
 from sim.workload.runtime import KernelRule
 
+MMA_BITS = {"bf16": 16, "fp8": 8, "int8": 8, "fp4": 4}
+"""Bits of an operand's element in a matrix unit."""
+MMA_DEPTH_BYTES = 32
+"""Depth of one mma.sync of 16 x 8: k16 in BF16, k32 in FP8 and INT8, k64 in FP4 (PTX ISA, mma)."""
+SUM_BYTES = 4
+"""A sum, before it becomes an output."""
 GOLDEN = (sqrt(5.0) - 1.0) / 2.0
 LOAD_SHARES = (0.125, 0.125, 0.1875, 0.1875, 0.1875, 0.1875)
 """Shares of the CTAs that are told apart by their load, most first: the busiest ones decide when a kernel ends."""
@@ -200,7 +206,9 @@ def _kernel(
         prologue_cycles=rule.prologue_cycles,
         step_cycles=rule.step_cycles,
         first_cycles=rule.first_cycles,
-        epilogue_cycles=rule.epilogue_cycles + (rule.split_cycles * grid.splits if grid.splits > 1 else 0),
+        epilogue_cycles=rule.epilogue_cycles,
+        epilogue_bytes=_staged_bytes(rows * columns, grid.splits) if rule.stages_output else 0.0,
+        chain_cycles=rule.mma_cycles * depth * MMA_BITS.get(rule.unit, 0) / 8 / MMA_DEPTH_BYTES,
         tile=tile,
         split_k=grid.splits,
         mma=rule.unit,
@@ -208,6 +216,11 @@ def _kernel(
         loads=loads,
         fill_bytes=fill_bytes,
     )
+
+
+def _staged_bytes(sums: int, splits: int) -> float:
+    """What the sums of a tile move through shared memory: written and read as outputs, parts of K read too."""
+    return float(SUM_BYTES * sums * (2 + (splits if splits > 1 else 0)))
 
 
 def _shared(rule: KernelRule, formats: Formats, tile: tuple[int, int, int]) -> int:

@@ -104,7 +104,7 @@ class Lowering:
         kernels = [
             gemm_kernel(op, name, one, found, self.sms, inputs_resident=inputs_resident, split=split)
             for one, split in self._variants[name]
-            if split in (None, 1) or (op.k >= rule.split_from_k and op.k >= rule.split_k_per_n * op.n)
+            if split in (None, 1) or op.k >= rule.split_from_k
         ]
         if len(kernels) == 1 or self._estimate is None:
             return kernels[0]

@@ -173,6 +173,7 @@ class Machine:
             tlb_reach_bytes=float(tlb.reach) if tlb else 0.0,
             tlb_page_bytes=tlb.page if tlb else 0,
             requester_bytes=float(l2.requester_queue),
+            shared_bytes_per_clock=float(gpu.l1_bytes_per_clock),
             l2_banks=l2.banks,
             l2_line_bytes=l2.line,
             side_cache_bytes=float(side.capacity) if side else 0.0,

@@ -128,18 +128,27 @@ class KernelRule(Frozen):
     swaps_groups: Annotated[bool, Strict()] = Field(
         False, description="decode: copies queries and output, where several KV heads of several sequences have groups"
     )
+    mma_cycles: Whole = Field(
+        0,
+        ge=0,
+        le=10**6,
+        description="GEMMs: fragment load and product of 32 bytes of depth, where the next waits for it",
+    )
     first_cycles: Whole = Field(
         0, ge=0, description="what the first CTA of each SM waits besides: code and descriptors that caches do not hold"
     )
     epilogue_cycles: Whole = Field(
         0, ge=0, description="last product to the CTA's end: sums through shared memory, conversion, stores issued"
     )
+    stages_output: Annotated[bool, Strict()] = Field(
+        False,
+        description="GEMMs: the epilogue brings the sums through shared memory, in FP32, written and read; "
+        "after K-splits each part once more",
+    )
     fills_rows: Annotated[bool, Strict()] = Field(
         False, description="dense GEMM: tiles are fetched whole, rows beyond the last one too, which L2 fills in"
     )
     split_from_k: Whole = Field(1, gt=0, description="variants: least depth at which K-splits are tried")
-    split_k_per_n: Number = Field(0.0, ge=0, description="variants: K-splits are tried from so much depth per column")
-    split_cycles: Whole = Field(0, ge=0, description="K-splits: what each part adds to the epilogue of its tile")
     pad_n: Whole = Field(1, gt=0, le=65536, description="the weights' columns are stored padded to a multiple of this")
     pad_k: Whole = Field(1, gt=0, le=65536, description="the weights' depth is stored padded to a multiple of this")
     is_padded: Annotated[bool, Strict()] = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ import sim
 from sim.component.estimate import estimator
 from sim.component.kernel_run import KernelRun
 from sim.component.profile import Profile
-from sim.cost.gemm import gemm_kernel
+from sim.cost.gemm import Formats, gemm_kernel
 from sim.cost.kernel import Lowering, expanded
 from sim.cost.program import Grid, Kernel, Operand, Work
 from sim.engine import Engine
@@ -18,7 +19,7 @@ from sim.system.kernel_prediction import KernelBench, Start
 from sim.system.machine import Machine
 from sim.workload.op import Gemm
 from sim.workload.quant import formats
-from sim.workload.runtime import RuntimeSpec
+from sim.workload.runtime import KernelRule, RuntimeSpec
 
 CARD = "rtx-pro-6000-server"
 
@@ -54,6 +55,35 @@ def test_fixed_cycles_of_a_lone_cta_are_added_once(card: Machine, field: str) ->
 def test_step_cycles_are_added_once_a_step(card: Machine) -> None:
     before, after = (_run(card, _one_cta(step_cycles=cycles)).duration_ps for cycles in (0, 500))
     assert after - before == pytest.approx(4 * 500 / card.gpu.clock * 1e12, abs=8)
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0, 4.0])
+def test_a_chain_of_products_shows_as_the_root_of_squares_beside_the_units(card: Machine, share: float) -> None:
+    """Four K-steps of 1e6 FLOPs on the BF16 units; the chain takes `share` of that: sqrt(1 + share^2) times as long."""
+    busy = 1e6 / card.gpu.flop_per_clock_per_sm["bf16"]
+    before, after = (_run(card, _one_cta(chain_cycles=cycles)).duration_ps for cycles in (0.0, share * busy))
+    step = busy * (math.sqrt(1 + share**2) - 1) / card.gpu.clock * 1e12
+    assert after - before == pytest.approx(4 * step, abs=8)
+
+
+def test_an_epilogue_takes_its_bytes_over_the_rate_of_shared_memory(card: Machine) -> None:
+    before, after = (_run(card, _one_cta(epilogue_bytes=size)).duration_ps for size in (0.0, 65536.0))
+    assert after - before == pytest.approx(65536 / card.gpu.l1_bytes_per_clock / card.gpu.clock * 1e12, abs=2)
+
+
+@pytest.mark.parametrize(("unit", "depth", "products"), [("bf16", 64, 4), ("fp8", 128, 4), ("fp4", 128, 2)])
+def test_a_chain_has_a_product_per_32_bytes_of_depth(unit: str, depth: int, products: int) -> None:
+    """mma.sync is k16 in BF16, k32 in FP8, k64 in FP4; a tile of 64 x 32 sums goes through shared memory in FP32."""
+    rule = KernelRule(
+        ops=("gemm",), unit=unit, tile_m=(64,), tile_n=32, tile_k=depth, mma_cycles=90, stages_output=True
+    )
+    one = formats()["bf16"]
+    op = Gemm(id="g", m=64, n=32, k=4 * depth, dtype="bf16")
+    kernel = gemm_kernel(op, "g", rule, Formats(one, one, one), 48, inputs_resident=False)
+    assert kernel.chain_cycles == 90 * products
+    assert kernel.epilogue_bytes == 2 * 64 * 32 * 4
+    split = gemm_kernel(op, "g", rule, Formats(one, one, one), 48, inputs_resident=False, split=4)
+    assert split.epilogue_bytes == (2 + 4) * 64 * 32 * 4  # its four parts are read besides
 
 
 def test_first_cycles_are_waited_for_by_the_first_cta_of_a_slot_only(card: Machine) -> None:
@@ -114,7 +144,7 @@ def test_of_several_tiles_the_one_with_the_least_estimate_is_taken(
     assert estimate(lowering.kernel(op)) <= min(map(estimate, others))
 
 
-@pytest.mark.parametrize(("n", "k", "is_split"), [(128, 1024, False), (128, 8192, True), (8192, 4096, False)])
+@pytest.mark.parametrize(("n", "k", "is_split"), [(128, 1024, False), (128, 8192, True), (8192, 1024, False)])
 def test_k_is_split_only_where_the_library_tries_it(n: int, k: int, is_split: bool) -> None:
     result = sim.kernel("gemm", hardware=CARD, runtime="vllm", dtype="bf16", m=8, n=n, k=k)
     assert (result.longest.split_k > 1) == is_split
