@@ -12,6 +12,7 @@ from sim.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from sim.plot.kernel_parity import Pair
+    from sim.study.published_kernels import PublishedReport
     from sim.study.validate_kernels import KernelReport
 
 KERNELS_ONLY = ("chip", "op", "dtype", "sample", "seed", "plot", "write_records")
@@ -22,7 +23,7 @@ DEFAULT_SAMPLE = 300
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that only `kernels` has."""
     group = parser.add_argument_group("kernels")
-    group.add_argument("--chip", help="only this machine")
+    group.add_argument("--chip", help="only this machine (dgx-spark: what was published of it, which ships)")
     group.add_argument("--op", help="only this op")
     group.add_argument("--dtype", help="only this format")
     group.add_argument("--sample", type=int, help=f"rows of each table, drawn (default {DEFAULT_SAMPLE}; 0 = all)")
@@ -52,18 +53,25 @@ def check(arguments: argparse.Namespace) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """0, or 3 with --check when a target is broken."""
-    from sim.study.kernel_data import Wanted, read_rows  # noqa: PLC0415 - loaded only for this verb
+    from sim.study.kernel_data import Wanted, has_tables, read_rows  # noqa: PLC0415 - loaded only for this verb
     from sim.study.validate_kernels import validate_kernels  # noqa: PLC0415
 
     if arguments.write_records:
         return _write_records(arguments)
 
+    published = _published(arguments)
+    if published is not None and (arguments.chip is not None or not has_tables()):
+        return _only_published(arguments, published)
     sample = DEFAULT_SAMPLE if arguments.sample is None else arguments.sample or None
     filters = (arguments.chip, arguments.op, arguments.dtype, arguments.runtime)
     everything = read_rows(Wanted(*filters))
     rows = read_rows(Wanted(*filters, sample, arguments.seed or 0))
     report = validate_kernels(rows, everything)
-    print(json.dumps(report.to_dict(), indent=2) if arguments.json else report.to_text())
+    if arguments.json:
+        plain = report.to_dict() | ({"published": published.to_dict()} if published else {})
+        print(json.dumps(plain, indent=2))
+    else:
+        print("\n\n".join(each.to_text() for each in (published, report) if each is not None))
     if arguments.plot is not None:
         from sim.plot.kernel_parity import draw_parity, draw_stairs  # noqa: PLC0415 - matplotlib is slow to load
 
@@ -71,7 +79,30 @@ def execute(arguments: argparse.Namespace) -> int:
         draw_parity(shown, Path(arguments.plot) / "parity.svg")
         draw_stairs(shown, Path(arguments.plot) / "stairs.svg")
         print(f"wrote {arguments.plot}/parity.svg, {arguments.plot}/stairs.svg", file=sys.stderr)
-    broken = report.broken_targets()
+    broken = [line for each in (published, report) if each is not None for line in each.broken_targets()]
+    for line in broken:
+        print(f"broken: {line}", file=sys.stderr)
+    return 3 if arguments.check and broken else 0
+
+
+def _published(arguments: argparse.Namespace) -> PublishedReport | None:
+    """The kernels that were published of GB10, where they are not filtered away."""
+    from sim.study.published_kernels import MACHINE, compare_published  # noqa: PLC0415 - loaded only for this verb
+
+    filters = [f"--{name}" for name in ("op", "dtype", "runtime", "sample", "seed", "plot") if getattr(arguments, name)]
+    if arguments.chip == MACHINE and filters:
+        message = f"its kernels are few and go all together, not with {' and '.join(filters)}"
+        raise InputError(Problem(message, code="usage", path="--chip"))
+    is_wanted = arguments.chip == MACHINE or (arguments.chip is None and not filters)
+    return compare_published() if is_wanted else None
+
+
+def _only_published(arguments: argparse.Namespace, published: PublishedReport) -> int:
+    schema = {"schema": "sparksim.kernel_validation/1", "published": published.to_dict()}
+    print(json.dumps(schema, indent=2) if arguments.json else published.to_text())
+    if arguments.chip is None:
+        print("the tables of other chips come with pip install 'sparksim[validate]'", file=sys.stderr)
+    broken = published.broken_targets()
     for line in broken:
         print(f"broken: {line}", file=sys.stderr)
     return 3 if arguments.check and broken else 0

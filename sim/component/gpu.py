@@ -22,6 +22,10 @@ class GpuSpec(ComponentSpec):
 
     sms: Annotated[int, Measure("", is_whole=True, most=16384)] = Field(description="streaming multiprocessors")
     clock: Hertz = Field(description="SM clock that predictions use unless a measurement states its own")
+    sustained_clock: Hertz | None = Field(
+        default=None,
+        description="SM clock that is left once products that draw all the power there is go on; null: as clock",
+    )
     flop_per_clock_per_sm: dict[str, Count] = Field(
         description="dense FLOPs per clock and SM by unit: fp32 and int8_dp4a on CUDA cores, the others on tensor cores"
     )
@@ -50,6 +54,11 @@ class GpuSpec(ComponentSpec):
     def peak(self) -> dict[str, float]:
         """Dense peak rate by unit, FLOP/s: SMs x clock x FLOPs per clock and SM."""
         return {unit: self.sms * self.clock * rate for unit, rate in self.flop_per_clock_per_sm.items()}
+
+    @property
+    def sustained_share(self) -> float:
+        """Sustained clock over clock, 1 at most: a clock that is capped below it is held."""
+        return min(1.0, (self.sustained_clock or self.clock) / self.clock)
 
     def graph_launch_s(self, nodes: int) -> float:
         """Host time of launching a graph of so many kernels."""

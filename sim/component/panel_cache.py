@@ -63,7 +63,8 @@ class PanelCache:
 
     def _touch(self, held: dict[Place, float], panels: Sequence[Place], size: float, operand: Operand) -> float:
         """The segments, in sum, that have to be fetched from memory; they are all there afterwards."""
-        first, inserted, total, capacity = 1.0 - operand.resident_share, self._inserted, 0.0, self._capacity
+        first = (1.0 - operand.resident_share) * operand.panel_walks
+        inserted, total, capacity = self._inserted, 0.0, self._capacity
         for panel in panels:
             last = held.get(panel)
             if last is None:

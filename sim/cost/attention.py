@@ -65,7 +65,12 @@ def prefill_kernel(
         shares = in_order(steps, head_groups * op.batch, sms, max(1, rule.ctas_per_sm), is_outside=is_outside)
     operands = (
         Operand("inputs", split * query_bytes / (tiles * mean_steps), "bm", inputs_resident),
-        Operand("kv", kv_step * sum(lengths) / (sum(steps) * rule.tile_n), "b", shared_by=head_groups // op.kv_heads),
+        replace(
+            Operand(
+                "kv", kv_step * sum(lengths) / (sum(steps) * rule.tile_n), "b", shared_by=head_groups // op.kv_heads
+            ),
+            panel_walks=_walks(seen, split),
+        ),
     )
     stored = query_bytes / (n_q * head_groups * op.batch) * op.values / op.head_dim
     shape = Kernel(
@@ -157,6 +162,12 @@ def _parts(op: Attention, rule: KernelRule, rows: int, packed: int, sms: int) ->
     part = max(rule.split_steps * rule.tile_n, ceil(seen / most / SPLIT_KEYS) * SPLIT_KEYS)
     split = ceil(seen / part)
     return n_q, split, [piece for tile in tiles for piece in _pieces(tile, part, split)]
+
+
+def _walks(seen: list[tuple[int, int]], split: int) -> float:
+    """Keys that all tiles together see, over those of a mean tile; parts of a split have panels of their own."""
+    keys = max(end for _, end in seen) - min(start for start, _ in seen)
+    return keys * len(seen) / sum(end - start for start, end in seen) if split == 1 else 1.0
 
 
 def _steps_of(rule: KernelRule, start: int, end: int) -> int:

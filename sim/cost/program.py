@@ -64,6 +64,8 @@ class Operand:
     `follows`: which coordinates of a tile tell its panel: letters of `bmn`. `shared_by`: so many batches in a row share
     a panel (query heads of one KV head). `resident_share`: so much of the panels is in L2 at the start (0 to 1).
     `access`: `read`, `random` (scattered pieces of 512 B) or `strided` (rows of a tile, a few sectors each).
+    `panel_walks`: bytes of a panel over those of a tile's mean walk through it: more than 1 where tiles see different
+    parts of it, as those of a causal attention do, or of one with a window.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Operand:
     resident_share: float = 0.0
     access: str = "read"
     shared_by: int = 1
+    panel_walks: float = 1.0
 
     def panels(self, places: Iterable[Place]) -> set[Place]:
         """Which panels of this operand (and which K-splits of them) the tiles at `places` use."""

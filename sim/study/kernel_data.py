@@ -107,6 +107,11 @@ class Wanted:
     seed: int = 0
 
 
+def has_tables() -> bool:
+    """Whether the package with the tables is installed, and what reads them."""
+    return all(find_spec(name) is not None for name in (PACKAGE, "pyarrow"))
+
+
 def data_folder() -> Path:
     """Where the package keeps its tables.
 

@@ -36,12 +36,14 @@ class Start:
     """What L2 holds when an op begins: shares of its activations and of what it streams (weights, KV).
 
     `activations` None: they have just been written, so that they are there as far as they fit. `other_bytes`: what
-    else passes through L2 before the output's lines are written again, which pushes them out to memory.
+    else passes through L2 before the output's lines are written again, which pushes them out to memory. `dirty_bytes`:
+    lines in L2 that others wrote and memory has not seen: every line fetched into L2 first pushes one of them out.
     """
 
     activations: float | None = None
     streams: float = 0.0
     other_bytes: float = 0.0
+    dirty_bytes: float = 0.0
 
 
 def load_kernels(
@@ -110,6 +112,7 @@ class KernelBench:
         results = []
         for op in ops:
             kernel = self._kernel(op, start)
+            start = replace(start, dirty_bytes=start.dirty_bytes - kernel.flush_bytes)
             if self._lowering.traffic(op).input_bytes:
                 start = replace(start, activations=None)
             profile, lanes = self._simulate(kernel)
@@ -162,7 +165,10 @@ class KernelBench:
             replace(operand, resident_share=shares.get(operand.name, start.streams)) for operand in kernel.operands
         )
         n_bytes = _write_back(kernel, traffic, start, float(l2.capacity), l2.ways)
-        return runnable(self._machine, replace(kernel, operands=operands, write_back_bytes=n_bytes))
+        made = replace(
+            kernel, operands=operands, write_back_bytes=n_bytes, flush_bytes=_flush(kernel, traffic, start, here)
+        )
+        return runnable(self._machine, made)
 
     def _simulate(self, kernel: Kernel) -> tuple[Profile, tuple[Lane, ...]]:
         if not self._has_lanes:
@@ -209,3 +215,9 @@ def _write_back(kernel: Kernel, traffic: Traffic, start: Start, capacity: float,
     passing = kernel.written_bytes + traffic.stream_bytes * (1.0 - start.streams) + start.other_bytes
     n_bytes = kernel.written_bytes * (1.0 - survival(ways, passing / capacity))
     return n_bytes if n_bytes >= SMALLEST_WRITE_BACK_BYTES else 0.0
+
+
+def _flush(kernel: Kernel, traffic: Traffic, start: Start, here: float) -> float:
+    """Dirty bytes of others that the lines which this kernel brings into L2 push out of it."""
+    brought = traffic.input_bytes * (1.0 - here) + traffic.stream_bytes * (1.0 - start.streams) + kernel.written_bytes
+    return min(start.dirty_bytes, brought)

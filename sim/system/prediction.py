@@ -153,7 +153,8 @@ def execute(
     progress: Progress | None = None,
 ) -> Trace:
     """Replay every knot step; laws are checked before anything is summed up."""
-    lowering = Lowering(runtime, formats(), machine.gpu.sms, estimator(machine.device(Engine())))
+    held = runtime.at_sustained_clock(machine.gpu.sustained_share)
+    lowering = Lowering(held, formats(), machine.gpu.sms, estimator(machine.device(Engine())))
     store = _store(machine, cache, is_full=is_full)
     watched = _Watched(store, progress, sum(len(phase.steps) for phase in workload.phases))
     runner = StepRunner(

@@ -123,6 +123,7 @@ def _told(machine: Machine, runtime: RuntimeSpec, result: RunResult) -> object:
     launches = [launch_costs(machine, runtime, phase, n) for phase, n in sorted(tokens)]
     others = _parts_used(machine, result) - {machine.gpu_name, machine.l2_name, *machine.memory_path}
     specs = [repr(machine.hardware.components[name]) for name in sorted(others - _translation(machine))]
+    plain.append(machine.gpu.sustained_share)
     return hops, plain, device.walk_ps, device.tlb_reach_bytes, launches, specs
 
 

@@ -52,6 +52,11 @@ class KernelRule(Frozen):
     )
     unit: str = Field(description="matrix or CUDA-core rate it uses: a key of the GPU's flop_per_clock_per_sm")
     efficiency: Number = Field(1.0, gt=0, le=1, description="share of the unit's issue slots the inner loop fills")
+    is_power_bound: Annotated[bool, Strict()] = Field(
+        False,
+        description="held for seconds it draws all that the GPU's rail gives: in a run of a model its products go at "
+        "gpu.sustained_clock",
+    )
     site_suffix: str | None = Field(
         None, description="grouped GEMM: the other launches of its layer of experts are those of moe_sort<suffix> &c."
     )
@@ -280,6 +285,26 @@ class RuntimeSpec(Frozen):
         """The same with only those kernels that are used on a GPU of `sms` SMs."""
         fitting = {name: rule for name, rule in self.kernels.items() if rule.sms[0] <= sms <= rule.sms[1]}
         return self if len(fitting) == len(self.kernels) else self.model_copy(update={"kernels": fitting})
+
+    def at_sustained_clock(self, share: float) -> RuntimeSpec:
+        """The same once power has pulled the clock down: products of power-bound kernels go at `share` of it."""
+        slowed = {
+            name: rule.model_copy(update={"efficiency": rule.efficiency * share})
+            for name, rule in self.kernels.items()
+            if rule.is_power_bound
+        }
+        return self.model_copy(update={"kernels": {**self.kernels, **slowed}}) if slowed and share < 1.0 else self
+
+    def only(self, kernel: str) -> RuntimeSpec:
+        """The same, `kernel` tried first and on GPUs of any size: another chip's kernel put on this one.
+
+        Raises:
+            KeyError: it has no such kernel.
+        """
+        rule = self.kernels[kernel].model_copy(update={"sms": ANY})
+        return self.model_copy(
+            update={"kernels": {kernel: rule, **{n: r for n, r in self.kernels.items() if n != kernel}}}
+        )
 
     def backend(self, kind: str) -> str | None:
         """Whose kernels run ops of `kind`; None where there is no such choice."""

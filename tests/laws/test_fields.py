@@ -67,6 +67,7 @@ IGNORED = {
     "gpu.threads_per_warp": "CTAs are not cut into warps",
     "gpu.l1_capacity": "L1 is not simulated: tiles go through shared memory",
     "gpu.l1_bytes_per_clock": "L1 is not simulated",
+    "gpu.sustained_clock": "slows products before they get there; tests/system/test_sustained_clock.py",
     "gpu.sparsity_factor": "no rate includes sparsity",
     "l2.line": "L2 counts panel segments, not lines",
     "l2.banks": "a kernel's tiles are spread over all banks",

@@ -83,7 +83,7 @@ def test_without_the_extra_the_command_says_what_to_install(
     monkeypatch.setattr(kernel_data, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError):
         read_rows(Wanted())
-    assert main(["validate", "kernels", "--json"]) == 2
+    assert main(["validate", "kernels", "--chip", CHIP, "--json"]) == 2
     problem = json.loads(capsys.readouterr().out)["problems"][0]
     assert (problem["code"], problem["hint"]) == ("missing_extra", "pip install 'sparksim[validate]'")
 
