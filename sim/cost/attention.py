@@ -38,7 +38,7 @@ def flops(op: Attention) -> float:
 def kv_bytes(op: Attention, kv: Format) -> float:
     """Bytes of keys and values that the op has to see at least once."""
     seen = op.context if op.window is None else min(op.context, op.window + op.query - 1)
-    return 1.0 * op.batch * op.kv_heads * op.cached * seen * kv.bits_per_weight / 8
+    return 1.0 * op.batch / op.shared_by * op.kv_heads * op.cached * seen * kv.bits_per_weight / 8
 
 
 def prefill_kernel(
@@ -108,9 +108,10 @@ def decode_kernel(
     steps = ceil(all_steps / split)
     kv_total = 1.0 * keys * op.cached * kv.bits_per_weight / 8
     query_bytes = packed * op.head_dim * act.bits_per_weight / 8
+    readers = op.shared_by * (op.heads // packed // op.kv_heads)
     operands = (
         Operand("inputs", query_bytes / steps, "b", inputs_resident),
-        Operand("kv", kv_total / (split * steps), "b", access=rule.access, shared_by=op.heads // packed // op.kv_heads),
+        Operand("kv", kv_total / (split * steps), "b", access=rule.access, shared_by=readers),
     )
     rows = min(rule.tile_m, key=lambda r: (ceil(packed / r), r))
     out_bytes = query_bytes * op.values / op.head_dim

@@ -1,4 +1,4 @@
-"""Linear recurrences with a state (gated delta net, Mamba2) as CTA programs.
+"""Linear recurrences with a state (gated delta net, Kimi delta attention, Mamba2) as CTA programs.
 
 A CTA holds a slice of one head's state: all its rows and `tile_n` of its columns. Decode reads the slice, updates it
 and writes it back. Prefill reads it once and walks the tokens in chunks of `tile_k`, one K-step each, because a chunk
@@ -28,9 +28,11 @@ def state_bytes(op: Scan, state: Format) -> float:
 
 
 def input_bytes(op: Scan, act: Format) -> float:
-    """Bytes of queries, keys and values."""
-    elements = op.batch * op.query * (2 * op.key_heads * op.key_dim + op.heads * op.value_dim)
-    return elements * act.bits_per_weight / 8
+    """Bytes of queries, keys and values, and of the gates where each row of a state has its own (f32)."""
+    keys = op.batch * op.query * op.key_heads * op.key_dim
+    values = op.batch * op.query * op.heads * op.value_dim
+    gates = 4.0 * keys if op.has_channel_decay else 0.0
+    return (2 * keys + values) * act.bits_per_weight / 8 + gates
 
 
 def scan_kernel(op: Scan, name: str, rule: KernelRule, state: Format, act: Format, *, inputs_resident: bool) -> Kernel:

@@ -36,7 +36,7 @@ def kind_of(path: Path) -> str:
     if path.suffix == ".jsonl":
         read_ops(path)
         return "op trace"
-    document = load_file(path)
+    document = load_file(path, has_words=True)
     data = document.data if isinstance(document.data, dict) else {}
     schema = data.get("schema")
     if schema is None and MODEL_KEYS & set(data):

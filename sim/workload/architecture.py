@@ -12,6 +12,7 @@ DENSE = frozenset(
         "GlmForCausalLM",
         "GraniteForCausalLM",
         "LlamaForCausalLM",
+        "MiMoForCausalLM",
         "Ministral3ForCausalLM",
         "Mistral3ForConditionalGeneration",
         "MistralForCausalLM",
@@ -52,20 +53,81 @@ GATED_DELTA = frozenset(
 MAMBA2 = frozenset({"NemotronHForCausalLM"})
 """Mamba2, attention and feed-forward parts by a pattern."""
 
-GLM4_MOE = frozenset({"Glm4MoeForCausalLM"})
+GLM4_MOE = frozenset({"Glm4MoeForCausalLM", "Glm4vMoeForConditionalGeneration"})
 """Grouped-query attention, dense layers first, then experts with a shared one."""
 
-LATENT = frozenset({"DeepseekV3ForCausalLM", "KimiK25ForConditionalGeneration"})
-"""Multi-head latent attention."""
+LATENT = frozenset(
+    {
+        "DeepseekV2ForCausalLM",
+        "DeepseekV32ForCausalLM",
+        "DeepseekV3ForCausalLM",
+        "Glm4MoeLiteForCausalLM",
+        "GlmMoeDsaForCausalLM",
+        "KimiK25ForConditionalGeneration",
+        "KimiK2ForCausalLM",
+        "Mistral4ForCausalLM",
+    }
+)
+"""Multi-head latent attention, over all keys or over those that an indexer chooses."""
+
+DEEPSEEK_V4 = frozenset({"DeepseekV4ForCausalLM"})
+"""Attention over a window and compressed entries, several residual streams."""
+
+KIMI_LINEAR = frozenset({"KimiLinearForCausalLM"})
+"""Kimi delta attention and latent attention by turns."""
+
+GRANITE_HYBRID = frozenset({"GraniteMoeHybridForCausalLM"})
+"""Mamba2 and attention by turns, each with a feed-forward part."""
+
+LFM2 = frozenset({"Lfm2ForCausalLM", "Lfm2MoeForCausalLM"})
+"""Gated short convolutions and attention by turns."""
+
+GEMMA3N = frozenset({"Gemma3nForCausalLM", "Gemma3nForConditionalGeneration"})
+"""Alternating updates of residual streams, a projection beside attention."""
+
+MINIMAX_M3 = frozenset(
+    {"MiniMaxM3ForCausalLM", "MiniMaxM3SparseForCausalLM", "MiniMaxM3SparseForConditionalGeneration"}
+)
+"""Grouped-query attention over chosen blocks of keys."""
+
+DECI = frozenset({"DeciLMForCausalLM"})
+"""A Llama whose layers differ."""
 
 LLAMA4 = frozenset({"Llama4ForCausalLM", "Llama4ForConditionalGeneration"})
 """Chunked attention and interleaved experts."""
 
-MODELLED = DENSE | MOE | GEMMA4 | GATED_DELTA | MAMBA2 | GLM4_MOE | LATENT | LLAMA4
+MIMO_V2 = frozenset({"MiMoV2FlashForCausalLM"})
+"""Windowed layers with heads of their own, keys and values of unequal size."""
+
+STEP = frozenset({"Step3p5ForCausalLM", "Step3p7FlashForCausalLM", "Step3p7ForConditionalGeneration"})
+"""Windowed layers with heads of their own, a gate per head."""
+
+MODELLED = (
+    DENSE
+    | MOE
+    | GEMMA4
+    | GATED_DELTA
+    | MAMBA2
+    | GLM4_MOE
+    | LATENT
+    | LLAMA4
+    | DEEPSEEK_V4
+    | KIMI_LINEAR
+    | GRANITE_HYBRID
+    | LFM2
+    | GEMMA3N
+    | MINIMAX_M3
+    | DECI
+    | MIMO_V2
+    | STEP
+)
 
 WITHOUT_VISION = frozenset(
     {
+        "Gemma3nForConditionalGeneration",
         "Gemma4ForConditionalGeneration",
+        "Glm4vMoeForConditionalGeneration",
+        "MiniMaxM3SparseForConditionalGeneration",
         "KimiK25ForConditionalGeneration",
         "Llama4ForConditionalGeneration",
         "Qwen3_5ForConditionalGeneration",
@@ -74,20 +136,16 @@ WITHOUT_VISION = frozenset(
         "Mistral3ForConditionalGeneration",
         "Qwen3VLForConditionalGeneration",
         "Qwen3VLMoeForConditionalGeneration",
+        "Step3p7ForConditionalGeneration",
     }
 )
 """Modelled as far as their text goes."""
 
 REASONS = {
-    "DeepseekV32": "sparse attention",
-    "DeepseekV4": "compressed sparse attention",
-    "Deepseek": "an earlier form of latent attention",
-    "KimiLinear": "Kimi delta attention",
-    "Kimi": "multi-head latent attention under another name",
-    "Nemotron": "layers of unequal shape",
-    "DeciLM": "layers of unequal shape",
+    "Deepseek": "an earlier form of attention",
+    "Kimi": "residual streams that attention mixes",
+    "Nemotron": "layers of another shape",
     "Gemma2": "scores that are squashed",
-    "Gemma3n": "shared keys and alternating updates",
 }
 """Why not, by how the name of an architecture begins."""
 
@@ -146,6 +204,7 @@ HARMLESS = frozenset(
         "router_jitter_noise",
         "vision_config",
         "image_token_id",
+        "multimodal_projector_bias",
         "video_token_id",
         "vision_start_token_id",
         "vision_end_token_id",
@@ -153,7 +212,10 @@ HARMLESS = frozenset(
 )
 """Keys that look structural and change nothing that is modelled."""
 
-STRUCTURAL = re.compile(r"softcap|bias|expert|head|rank|latent|conv|ssm|moe|window|intermediate|mamba|linear_")
+STRUCTURAL = re.compile(
+    r"softcap|bias|expert|head|rank|latent|conv|ssm|moe|window|intermediate|mamba|linear_"
+    r"|^index_|^hc_|^compress_ratio|altup|laurel|^sparse_attention|^block_|^attn_res|kda"
+)
 """Other keys that match say something about the layers: what is not modelled is refused, never overlooked."""
 
 EXPERT_KEYS = (
@@ -166,6 +228,9 @@ EXPERT_KEYS = (
     "mlp_only_layers",
 )
 """Keys that only a mixture of experts has."""
+
+PER_LAYER = dict.fromkeys(GEMMA3N, ("intermediate_size",))
+"""Keys that may be a list of one number for each layer, by architecture."""
 
 FLAGS = ("attention_bias", "mlp_bias", "qkv_bias", "tie_word_embeddings", "use_qk_norm", "use_sliding_window")
 """Keys that are true or false."""

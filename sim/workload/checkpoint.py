@@ -32,7 +32,7 @@ ALGORITHMS = {"FP8": "fp8", "NVFP4": "nvfp4", "W4A16_NVFP4": "nvfp4a16", "W4A16_
 """`quant_algo` of NVIDIA's quantiser -> recipe."""
 
 MIXED = "MIXED_PRECISION"
-STORED = {"FP8": "fp8", "NVFP4": "nvfp4", "W4A16_NVFP4": "nvfp4a16", "W4A16_AWQ": "int4"}
+STORED = {"FP8": "fp8", "MXFP8": "mxfp8", "NVFP4": "nvfp4", "W4A16_NVFP4": "nvfp4a16", "W4A16_AWQ": "int4"}
 """`quant_algo` of single modules in a mixed checkpoint -> storage format."""
 
 _GROUPED = ("compressed-tensors", "modelopt", "modelopt_fp4", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sim.errors import ModelError, Problem
@@ -12,6 +12,8 @@ from sim.workload.architecture import FLAGS, KNOWN, LIMITS
 from sim.yamlfile import Document, closest
 
 MAY_BE_ZERO = frozenset({"max_window_layers"})
+MAY_BE_NONE = frozenset({"num_experts", "num_local_experts", "num_experts_per_tok"})
+"""Numbers that dense models of a family with experts give as 0; where there must be experts, readers refuse that."""
 _FACTOR = re.compile(r"x\s*([0-9]+(?:\.[0-9]+)?)", re.ASCII)
 
 
@@ -31,10 +33,16 @@ class ConfigFields:
         if nested is not None and not isinstance(nested, dict):
             self.refuse("text_config", f"must be a mapping of names to values, not {_shown(nested)}")
 
-    def check(self) -> None:
-        """Look at every number and flag, also at those that this architecture does not need."""
+    def check(self, per_layer: Collection[str] = ()) -> None:
+        """Look at every number and flag, also at those that this architecture does not need.
+
+        `per_layer`: numbers that may be a list of one for each layer, which the family's reader looks at.
+        """
         for key in LIMITS:
-            self.number(key, default=1)
+            value = self.text.get(key)
+            has_none = value == 0 and type(value) is int and key in MAY_BE_NONE
+            if not has_none and not (key in per_layer and isinstance(value, list)):
+                self.number(key, default=1)
         for key in FLAGS:
             self.flag(key, default=False)
 
@@ -88,6 +96,23 @@ class ConfigFields:
         else:
             return value
         return 1
+
+    def count(self, key: str) -> int:
+        """A number that may be left out, null or zero, which are the same."""
+        return self.number(key) if self.text.get(key) else 0
+
+    def names(self, key: str, count: int, known: Collection[str]) -> list[str]:
+        """A name for each of `count` layers, all of them known; empty where there is no such list (a problem)."""
+        given = self.text.get(key)
+        if not isinstance(given, list) or not given or not all(isinstance(each, str) for each in given):
+            self.refuse(key, f"must be a list of {', '.join(sorted(known))}")
+        elif unknown := sorted(set(given) - set(known)):
+            self.refuse(key, f"{', '.join(unknown)[:80]} layers are not modelled", code="unsupported_feature")
+        elif len(given) < count and not self.is_changed("num_hidden_layers"):
+            self.refuse(key, f"lists {len(given)} layers, num_hidden_layers says {count}")
+        else:
+            return [given[index % len(given)] for index in range(count)]
+        return []
 
     def flag(self, key: str, *, default: bool) -> bool:
         """True or false."""

@@ -13,25 +13,44 @@ from fnmatch import fnmatchcase
 
 from sim.workload.layer_spec import LayerSpec
 
-_EXPERTS = ("mlp.experts.0.", "mixer.experts.0.", "block_sparse_moe.experts.0.")
+_EXPERTS = tuple(f"{part}.experts.0." for part in ("mlp", "mixer", "block_sparse_moe", "feed_forward", "ffn"))
 _BESIDE = ("experts.0.",)
 """Where Gemma 4 has its experts: beside the dense part, not in it."""
-_SHARED = ("mlp.shared_expert.", "mlp.shared_experts.", "mixer.shared_experts.")
-_DENSE = ("mlp.", "mixer.", "feed_forward.")
-_ATTENTION = ("self_attn.", "mixer.")
+_SHARED = ("mlp.shared_expert.", "mlp.shared_experts.", "mixer.shared_experts.", "ffn.shared_experts.", "shared_mlp.")
+_DENSE = ("mlp.", "mixer.", "feed_forward.", "shared_mlp.")
+_ATTENTION = ("self_attn.", "mixer.", "attn.")
+_PARTS = {
+    "gate": ("gate_proj", "w1", "input_linear"),
+    "up": ("up_proj", "w3", "input_linear"),
+    "down": ("down_proj", "w2", "output_linear"),
+}
 _NAMES = {
-    "attn_q": "q_proj",
-    "attn_k": "k_proj",
-    "attn_v": "v_proj",
-    "attn_o": "o_proj",
-    "attn_q_a": "q_a_proj",
-    "attn_q_b": "q_b_proj",
-    "attn_kv_a": "kv_a_proj_with_mqa",
-    "attn_kv_b": "kv_b_proj",
+    "attn_q": ("q_proj",),
+    "attn_k": ("k_proj",),
+    "attn_v": ("v_proj",),
+    "attn_o": ("o_proj", "out_proj", "wo_b", "o_b_proj"),
+    "attn_o_a": ("wo_a", "o_a_proj"),
+    "attn_gate": ("g_proj",),
+    "attn_q_a": ("q_a_proj", "wq_a"),
+    "attn_q_b": ("q_b_proj", "wq_b"),
+    "attn_kv_a": ("kv_a_proj_with_mqa", "wkv", "kv_proj"),
+    "attn_kv_b": ("kv_b_proj",),
+    "attn_index": ("indexer.wk", "indexer.k_proj", "index_k_proj"),
+    "attn_index_q": ("indexer.wq_b", "indexer.q_proj", "index_q_proj"),
+    "attn_compress": ("compressor.wkv", "compressor.kv_proj"),
 }
 _LINEAR = {
-    "linear_in": ("linear_attn.in_proj_qkv", "linear_attn.in_proj_qkvz", "mixer.in_proj"),
-    "linear_out": ("linear_attn.out_proj", "mixer.out_proj"),
+    "linear_in": (
+        "linear_attn.in_proj_qkv",
+        "linear_attn.in_proj_qkvz",
+        "mixer.in_proj",
+        "mamba.in_proj",
+        "conv.in_proj",
+        "self_attn.f_a_proj",
+    ),
+    "linear_out": ("linear_attn.out_proj", "mixer.out_proj", "mamba.out_proj", "conv.out_proj", "self_attn.o_proj"),
+    "linear_gate": ("self_attn.f_b_proj", "self_attn.g_b_proj"),
+    "laurel": ("laurel.linear_left",),
 }
 _LAYER = re.compile(r"layers\.(\d+)\b")
 
@@ -59,11 +78,11 @@ def _modules(tensor_class: str, layer: LayerSpec) -> Iterator[str]:
     if tensor_class in _LINEAR:
         yield from _LINEAR[tensor_class]
     elif kind == "attn":
-        yield from (start + _NAMES[tensor_class] for start in _ATTENTION)
+        yield from (start + name for start in _ATTENTION for name in _NAMES[tensor_class])
     elif kind in ("ffn", "expert", "shared") and part in ("gate", "up", "down"):
         experts = _BESIDE if layer.beside is not None else _EXPERTS
         starts = {"ffn": _DENSE, "expert": experts, "shared": _SHARED}[kind]
-        yield from (f"{start}{part}_proj" for start in starts)
+        yield from (f"{start}{name}" for start in starts for name in _PARTS[part])
 
 
 def _names(entry: str, module: str) -> bool:

@@ -20,6 +20,7 @@ from sim.workload.architecture import (
     MODELLED,
     MOE,
     MOST_PARAMETERS,
+    PER_LAYER,
     REASONS,
     STRUCTURAL,
     WITHOUT_VISION,
@@ -75,7 +76,7 @@ def _document(path: Path) -> Document:
     if path.suffix.lower() == ".gguf":
         return Document(gguf_config(path), str(path), lambda: 0)
     try:
-        document = load_file(path)
+        document = load_file(path, has_words=True)  # time_step_limit of Mamba2: [0.0, Infinity]
     except InputError as error:
         raise ModelError(error.problems) from None
     data = document.data
@@ -101,7 +102,7 @@ class _Importer:
         """The model, or every reason why not."""
         fields = self._fields
         architecture = self._architecture()
-        fields.check()
+        fields.check(PER_LAYER.get(architecture, ()))
         self._check_keys(architecture)
         card = self._card()
         body = reader_of(architecture)(fields, architecture)

@@ -6,11 +6,26 @@ the launches that the runtime's table lists for it (an empty list: fused into a 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from sim.workload.layer_spec import AttentionSpec, DenseFfn, LayerSpec, MoeFfn
-from sim.workload.mixer_spec import GatedDeltaSpec, LatentSpec, Mamba2Spec
-from sim.workload.mixers import gated_delta, latent, mamba2
+from sim.workload.mixer_spec import GatedDeltaSpec, KdaSpec, LatentSpec, Mamba2Spec, ShortConvSpec
+from sim.workload.mixers import gated_delta, kda, latent, mamba2, short_conv
 from sim.workload.op import Attention, Op
 from sim.workload.op_builder import OpBuilder
+from sim.workload.sparse_mixers import choose_keys, compressed, read_chosen
+from sim.workload.sparse_spec import CompressedSpec
+
+MIXERS: Mapping[type, tuple[Callable[[OpBuilder, Any, int], None], str]] = {
+    GatedDeltaSpec: (gated_delta, "linear_out"),
+    KdaSpec: (kda, "linear_out"),
+    Mamba2Spec: (mamba2, "linear_out"),
+    ShortConvSpec: (short_conv, "linear_out"),
+    LatentSpec: (latent, "o"),
+    CompressedSpec: (compressed, "o"),
+}
+"""What mixes tokens other than plain attention: its ops, and the site of its output projection."""
 
 
 class LayerBuilder(OpBuilder):
@@ -23,6 +38,7 @@ class LayerBuilder(OpBuilder):
         self.launch("embed", elements)
         if self.model.is_embedding_scaled:
             self.launch("embed_scale", elements)
+        self._outer_streams("stream_embed", self.tokens)
         own = sum(layer.per_layer_input for layer in self.model.layers)
         if own:
             self.gemm("per_layer_inputs", "per_layer", self.tokens, own, self.model.hidden_size, 0)
@@ -51,6 +67,7 @@ class LayerBuilder(OpBuilder):
         outputs = self.tokens if self.runtime.logits == "all" else self.one.outputs
         if outputs:
             model = self.model
+            self._outer_streams("stream_join", outputs)
             self.launch("final_norm", outputs * model.hidden_size, rows=outputs)
             self.gemm("head", "head", outputs, model.vocab_size, model.hidden_size, 0)
             if model.has_logit_cap:
@@ -58,46 +75,69 @@ class LayerBuilder(OpBuilder):
             self.launch("sample", outputs * model.vocab_size)
         return self.ops
 
+    def _outer_streams(self, site: str, tokens: int) -> None:
+        """The streams made of the embedding, and one of them again; hyper-connections begin with copies."""
+        spec, hidden = self.model.layers[0].streams, self.model.hidden_size
+        if spec is None:
+            return
+        if spec.kind == "altup":
+            self.gemm(site, "stream", tokens, (spec.count - 1) * hidden, hidden, 0)
+        elif site == "stream_join":
+            self.gemm(site, "stream", tokens, spec.count, spec.count * hidden, 0)
+        self.launch("stream_out", tokens * spec.count * hidden, rows=tokens)
+
     def _mix(self, layer: LayerSpec, index: int) -> None:
         """The mixer up to its output projection, which only works on the tokens that go on."""
+        self._streams(layer, self.tokens, index)
         if layer.mixer is not None:
             self.launch("attn_norm", self.tokens * self.model.hidden_size, rows=self.tokens)
+        if layer.laurel:
+            self.gemm("laurel_in", "laurel", self.tokens, layer.laurel, self.model.hidden_size, index)
+            self.gemm("laurel_out", "laurel", self.tokens, self.model.hidden_size, layer.laurel, index)
+            self.launch("laurel_norm", self.tokens * self.model.hidden_size, rows=self.tokens)
         if isinstance(layer.mixer, AttentionSpec):
             self._attention(layer.mixer, index)
-        elif isinstance(layer.mixer, GatedDeltaSpec):
-            gated_delta(self, layer.mixer, index)
-        elif isinstance(layer.mixer, Mamba2Spec):
-            mamba2(self, layer.mixer, index)
-        elif isinstance(layer.mixer, LatentSpec):
-            latent(self, layer.mixer, index)
+        elif layer.mixer is not None:
+            MIXERS[type(layer.mixer)][0](self, layer.mixer, index)
 
     def _project(self, layer: LayerSpec, index: int, tokens: int) -> None:
         """The mixer's output projection, and back to the residual stream."""
         mixer, hidden = layer.mixer, self.model.hidden_size
+        if mixer is None:
+            return
+        site = "o"
         if isinstance(mixer, AttentionSpec):
-            if mixer.is_gated:
-                self.launch("attn_gate", tokens * mixer.q_width)
-            self.gemm("o", "attn_o", tokens, hidden, mixer.q_width, index)
-            if mixer.out_bias:
-                self.launch("attn_out_bias", tokens * hidden)
-        elif isinstance(mixer, GatedDeltaSpec):
-            self.gemm("linear_out", "linear_out", tokens, hidden, mixer.value_width, index)
-        elif isinstance(mixer, Mamba2Spec):
-            self.gemm("linear_out", "linear_out", tokens, hidden, mixer.inner, index)
-        elif isinstance(mixer, LatentSpec):
-            self.gemm("o", "attn_o", tokens, hidden, mixer.heads * mixer.value_dim, index)
-        if mixer is not None:
-            self._join("attn", layer, tokens)
+            if mixer.gate_heads:
+                self.gemm("gate", "attn_gate", tokens, mixer.heads, hidden, index)
+            if mixer.is_gated or mixer.gate_heads:
+                self.launch("attn_gate", tokens * mixer.out_width)
+        else:
+            site = MIXERS[type(mixer)][1]
+        self.gemm(site, "attn_o" if site == "o" else site, tokens, hidden, mixer.out_width, index)
+        if isinstance(mixer, AttentionSpec) and mixer.out_bias:
+            self.launch("attn_out_bias", tokens * hidden)
+        self._join("attn", layer, tokens)
 
     def _join(self, part: str, layer: LayerSpec, tokens: int) -> None:
         """The output of a part back to the residual stream."""
         elements = tokens * self.model.hidden_size
         if layer.is_scaled:
             self.launch(f"{part}_scale", elements)
-        if layer.post_norms:
+        if layer.streams and layer.streams.kind == "hyper":
+            self.launch("stream_out", elements * layer.streams.count)
+        elif layer.post_norms:
             self.launch(f"{part}_post_norm", elements, rows=tokens)
         else:
             self.launch(f"{part}_residual", elements)
+
+    def _streams(self, layer: LayerSpec, tokens: int, index: int) -> None:
+        """What a part, or with alternating updates a layer, takes of the residual streams."""
+        if not (spec := layer.streams):
+            return
+        hidden = self.model.hidden_size
+        depth = spec.count * hidden if spec.kind == "hyper" else hidden
+        self.gemm("stream_weights", "stream", tokens, spec.columns, depth, index)
+        self.launch("stream_in", tokens * spec.count * hidden, rows=tokens)
 
     def _attention(self, a: AttentionSpec, index: int) -> None:
         hidden, tokens = self.model.hidden_size, self.tokens
@@ -110,9 +150,13 @@ class LayerBuilder(OpBuilder):
             for name, width in a.projected:
                 self.launch(f"{name}_bias", tokens * width)
         self._positions(a)
-        self._scores(a)
+        if a.index:
+            choose_keys(self, a.index, index)
+            read_chosen(self, a.index, a.heads, a.kv_heads, a.head_dim, a.value_dim, is_latent=False)
+        else:
+            self._scores(a)
         if self.one.query == 1:
-            self.launch("attn_reduce", self.one.sequences * a.q_width)
+            self.launch("attn_reduce", self.one.sequences * a.out_width)
 
     def _positions(self, a: AttentionSpec) -> None:
         """Norms and rotary embedding of queries and keys, and the new keys and values into the cache."""
@@ -122,13 +166,13 @@ class LayerBuilder(OpBuilder):
             if not a.shares_kv:
                 self.launch("k_norm", tokens * a.kv_width, rows=tokens * a.kv_heads)
         if a.v_norm and not a.shares_kv:
-            self.launch("v_norm", tokens * a.kv_width, rows=tokens * a.kv_heads)
+            self.launch("v_norm", tokens * a.v_width, rows=tokens * a.kv_heads)
         self.launch("rope_q", tokens * a.q_width)
         if a.is_q_scaled:
             self.launch("q_scale", tokens * a.q_width)
         if not a.shares_kv:
             self.launch("rope_k", tokens * a.kv_width)
-            self.launch("kv_store", tokens * 2 * a.kv_width)
+            self.launch("kv_store", tokens * (a.kv_width + a.v_width))
 
     def _scores(self, a: AttentionSpec) -> None:
         one, padding = self.one, self.runtime.kv_padding_tokens
@@ -140,6 +184,7 @@ class LayerBuilder(OpBuilder):
             heads=a.heads,
             kv_heads=a.kv_heads,
             head_dim=a.head_dim,
+            value_dim=a.values,
             query=one.query,
             context=max(one.query, -(-one.context // padding) * padding),
             window=window if window is not None and window < one.context else None,
@@ -163,6 +208,8 @@ class LayerBuilder(OpBuilder):
         return ring if end < window else min(ring, -(-end // padding) * padding)
 
     def _feed_forward(self, layer: LayerSpec, ffn: DenseFfn | MoeFfn, index: int, tokens: int) -> None:
+        if layer.streams and layer.streams.kind == "hyper":
+            self._streams(layer, tokens, index)
         self.launch("ffn_norm", tokens * self.model.hidden_size, rows=tokens)
         if isinstance(ffn, MoeFfn):
             self._moe(ffn, index, tokens)
@@ -171,6 +218,9 @@ class LayerBuilder(OpBuilder):
         if layer.beside is not None:
             self._beside(layer.beside, index, tokens)
         self._join("ffn", layer, tokens)
+        if layer.streams and layer.streams.kind == "altup":
+            self.gemm("stream_weights", "stream", tokens, layer.streams.columns, self.model.hidden_size, index)
+            self.launch("stream_out", tokens * layer.streams.count * self.model.hidden_size, rows=tokens)
         if layer.per_layer_input:
             self._own_input(layer.per_layer_input, index, tokens)
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-Sizes = list[tuple[str, int]]
-"""(tensor class, elements) of the weights of a part."""
+from sim.workload.sizes import Sizes
+from sim.workload.sparse_spec import IndexerSpec
+from sim.workload.streams import StreamSpec
 
 
 class Mixer(Protocol):
     """The part of a layer in which tokens see each other."""
+
+    @property
+    def out_width(self) -> int:
+        """Elements of a token that the output projection reads."""
+        ...
 
     def sizes(self, hidden: int) -> Sizes:
         """Weights by tensor class, for a residual stream of `hidden`; without the layer's own norms."""
@@ -36,6 +42,9 @@ class AttentionSpec:
     `is_q_scaled`: queries are multiplied by a factor outside the kernel. `is_gated`: the query projection also makes a
     gate of the output. `is_key_value`: there is no value projection, values are made from the keys (both are cached).
     `shares_kv`: keys and values are those of an earlier layer. `v_norm`: values are normalised, without weights.
+    `is_norm_wide`: the norms of queries and keys are over all heads together. `values`: size of a value where it is
+    not that of a key. `index`: a query reads only the keys that it chooses. `gate_heads`: the output is multiplied by
+    one gate per head, from a projection of its own.
     """
 
     heads: int
@@ -51,11 +60,25 @@ class AttentionSpec:
     is_key_value: bool = False
     shares_kv: bool = False
     v_norm: bool = False
+    is_norm_wide: bool = False
+    values: int | None = None
+    index: IndexerSpec | None = None
+    gate_heads: bool = False
 
     @property
     def q_width(self) -> int:
         """Elements of a token's queries."""
         return self.heads * self.head_dim
+
+    @property
+    def value_dim(self) -> int:
+        """Size of a value."""
+        return self.head_dim if self.values is None else self.values
+
+    @property
+    def out_width(self) -> int:
+        """Elements of a token that the output projection reads."""
+        return self.heads * self.value_dim
 
     @property
     def q_columns(self) -> int:
@@ -64,33 +87,41 @@ class AttentionSpec:
 
     @property
     def kv_width(self) -> int:
-        """Elements of a token's keys; of its values as many."""
+        """Elements of a token's keys."""
         return self.kv_heads * self.head_dim
+
+    @property
+    def v_width(self) -> int:
+        """Elements of a token's values."""
+        return self.kv_heads * self.value_dim
 
     @property
     def projected(self) -> tuple[tuple[str, int], ...]:
         """The projections there are, with their columns."""
         if self.shares_kv:
             return (("q", self.q_columns),)
-        values = () if self.is_key_value else (("v", self.kv_width),)
+        values = () if self.is_key_value else (("v", self.v_width),)
         return (("q", self.q_columns), ("k", self.kv_width), *values)
 
     def sizes(self, hidden: int) -> Sizes:
         """Weights by tensor class."""
         bias = sum(width for _, width in self.projected) if self.qkv_bias else 0
         bias += (hidden if self.out_bias else 0) + (self.heads if self.sinks else 0)
-        norms = (1 if self.shares_kv else 2) * self.head_dim if self.qk_norm else 0
+        q_norm, k_norm = (self.q_width, self.kv_width) if self.is_norm_wide else (self.head_dim, self.head_dim)
+        norms = q_norm + (0 if self.shares_kv else k_norm) if self.qk_norm else 0
         matrices = [(f"attn_{name}", width * hidden) for name, width in self.projected]
-        return [*matrices, ("attn_o", self.q_width * hidden), ("bias", bias), ("norm", norms)]
+        matrices += [("attn_o", self.out_width * hidden), ("attn_gate", self.heads * hidden if self.gate_heads else 0)]
+        return [*matrices, ("bias", bias), ("norm", norms), *(self.index.sizes(hidden) if self.index else [])]
 
     def depths(self) -> dict[str, int]:
         """Length of the rows of matrices that do not read the residual stream."""
-        return {"attn_o": self.q_width}
+        return {"attn_o": self.out_width} | (self.index.depths() if self.index else {})
 
     def kv_elements(self, context: int, window_extra: int) -> int:
         """Keys and values of the tokens that are kept."""
         kept = context if self.window is None else min(context, self.window + window_extra)
-        return 0 if self.shares_kv else 2 * self.kv_width * kept
+        own = 0 if self.shares_kv else (self.kv_width + self.v_width) * kept
+        return own + (self.index.kv_elements(context) if self.index else 0)
 
     def state_bytes(self) -> int:
         """None: attention keeps keys and values only."""
@@ -178,6 +209,7 @@ class LayerSpec:
     `post_norms`: another norm behind each part. `is_scaled`: each part's output is multiplied by a factor. `beside`: a
     second feed-forward part that works on the same residual stream, with norms of its own (Gemma 4: `ffn` is the
     dense one, `beside` the experts). `per_layer_input`: width of the token's own input of this layer, 0 = none.
+    `streams`: residual streams side by side. `laurel`: rank of a projection beside attention, 0 = none.
     """
 
     mixer: Mixer | None
@@ -186,6 +218,8 @@ class LayerSpec:
     is_scaled: bool = False
     beside: MoeFfn | None = None
     per_layer_input: int = 0
+    streams: StreamSpec | None = None
+    laurel: int = 0
 
     @property
     def experts(self) -> MoeFfn | None:
@@ -207,4 +241,8 @@ class LayerSpec:
             norms += 3  # before and behind the experts, and behind the dense part alone
         if self.per_layer_input:
             found += [("per_layer", 2 * hidden * self.per_layer_input), ("norm", hidden)]
+        if self.streams:
+            found += self.streams.sizes(hidden)
+        if self.laurel:
+            found += [("laurel", 2 * hidden * self.laurel), ("norm", hidden)]
         return [*found, ("norm", norms * hidden)]

@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sim.workload.layer_spec import AttentionSpec, LayerSpec, Sizes
+from sim.workload.layer_spec import AttentionSpec, LayerSpec
+from sim.workload.sizes import Sizes
 
 
 class Tensor(NamedTuple):
@@ -82,7 +83,7 @@ class ModelSpec:
 
     def depth_of(self, tensor_class: str, layer: int | None) -> int:
         """Length of the rows of a matrix: what is summed over. 0 where nothing is multiplied with it."""
-        if tensor_class in ("norm", "bias", "linear_conv", "mtp"):
+        if tensor_class in ("norm", "bias", "linear_conv", "mtp", "stream"):
             return 0
         if layer is None:
             return self.hidden_size

@@ -63,7 +63,8 @@ class Attention(Op):
     """Causal attention: `query` new positions of each of `batch` sequences; `context` keys seen by the last of them.
 
     `value_dim`: size of a value where it is not that of a key. `is_latent`: values are the first part of the keys, so
-    that only keys are read.
+    that only keys are read. `shared_by`: so many sequences in a row read the same keys (tokens of one sequence that
+    choose their keys stand here as sequences of one query each).
     """
 
     kind: ClassVar[str] = "attention"
@@ -78,6 +79,7 @@ class Attention(Op):
     dtype: str = "bf16"
     value_dim: int | None = None
     is_latent: bool = False
+    shared_by: int = 1
 
     @property
     def values(self) -> int:
@@ -95,7 +97,8 @@ class Scan(Op):
     """A linear recurrence: every head of every sequence carries a state of key_dim x value_dim over `query` tokens.
 
     `key_heads`: heads that have keys (and queries) of their own. `is_delta`: the update first takes out what the state
-    already says of the key (the delta rule).
+    already says of the key (the delta rule). `has_channel_decay`: each row of a state decays by itself (Kimi delta
+    attention), by a gate that is read with the keys, not all of a head's state at once.
     """
 
     kind: ClassVar[str] = "scan"
@@ -106,6 +109,7 @@ class Scan(Op):
     value_dim: int
     query: int
     is_delta: bool = False
+    has_channel_decay: bool = False
     dtype: str = "bf16"
     state_dtype: str = "f32"
 

@@ -55,6 +55,7 @@ LIMITS: Mapping[str, float] = {
     "query": 2**24,
     "context": 2**31,
     "window": 2**31,
+    "shared_by": 2**20,
     "elements": 2**40,
     "rows": 2**26,
     "threads": 1024,
@@ -96,7 +97,9 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "key_dim": ("elements", "size of a key: rows of the state"),
     "value_dim": ("elements", "size of a value; of a state: its columns"),
     "is_latent": ("", "values are the first part of the keys: only keys are read"),
+    "shared_by": ("sequences", "sequences in a row that read the same keys; 1 = each its own"),
     "is_delta": ("", "delta rule: the update takes out what the state already says of the key"),
+    "has_channel_decay": ("", "each row of the state decays by a gate of its own, read with the keys (KDA)"),
     "state_dtype": ("format", "format of the recurrent state"),
     "query": ("tokens", "new positions of each sequence; 1 is decode"),
     "context": ("keys", "keys that the last query sees, its own included"),
@@ -197,6 +200,8 @@ def _attention_contradiction(op: Attention) -> str | None:
         return f"context {op.context} counts all keys that the last of {op.query} queries sees, its own included"
     if op.is_latent and op.values > op.head_dim:
         return f"values of {op.values} cannot be the first part of keys of {op.head_dim}"
+    if op.shared_by > 1 and op.query > 1:
+        return "sequences share keys only where each has one query"
     return None
 
 

@@ -45,6 +45,6 @@ __all__ = [
 ]
 
 
-def load_file(path: str | Path) -> Document:
-    """Read a file by its suffix: `.json` as JSON, everything else as YAML."""
-    return load_json(path) if Path(path).suffix.lower() == ".json" else load_yaml(path)
+def load_file(path: str | Path, *, has_words: bool = False) -> Document:
+    """Read a file by its suffix: `.json` as JSON, everything else as YAML. `has_words`: see `load_json_text`."""
+    return load_json(path, has_words=has_words) if Path(path).suffix.lower() == ".json" else load_yaml(path)

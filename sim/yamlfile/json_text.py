@@ -16,28 +16,34 @@ from sim.yamlfile.yaml_text import resolve_scalar
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\n{}\[\]:,]|[^\s{}\[\]:,"]+')
 
 
-def load_json(path: str | Path) -> Document:
-    """Read a JSON file, under the same rules.
+def load_json(path: str | Path, *, has_words: bool = False) -> Document:
+    """Read a JSON file, under the same rules. `has_words`: see `load_json_text`.
 
     Raises:
         SpecError: unreadable, not JSON, over a limit; names the line.
     """
-    return load_json_text(read_bytes(path), str(path))
+    return load_json_text(read_bytes(path), str(path), has_words=has_words)
 
 
 class _DuplicateKeyError(Exception):
     """Raised from inside `json.loads`, which knows no lines."""
 
 
-def load_json_text(text: str | bytes, file: str = "<text>") -> Document:
-    """As `load_json`, from memory. Lines are looked for when somebody asks for one."""
+def load_json_text(text: str | bytes, file: str = "<text>", *, has_words: bool = False) -> Document:
+    """As `load_json`, from memory. Lines are looked for when somebody asks for one.
+
+    `has_words`: the words Infinity, -Infinity and NaN, which Python's writer makes of such numbers and JSON lacks, are
+    taken as text: harmless in a key that is not read, and no number in one that is. Otherwise they are refused.
+    """
     content = text.encode("utf-8", "replace") if isinstance(text, str) else text
     check_text(content, file)
     decoded = content.decode("utf-8-sig")
     if content.count(b",") > MAX_NODES and re.sub(rb'"(?:[^"\\]|\\.)*"', b"", content).count(b",") > MAX_NODES:
         refuse(f"holds more than {MAX_NODES:,} nodes", file)
     try:
-        data = json.loads(decoded, object_pairs_hook=_unique, parse_constant=_not_finite, parse_int=_parse_int)
+        data = json.loads(
+            decoded, object_pairs_hook=_unique, parse_constant=str if has_words else _not_finite, parse_int=_parse_int
+        )
     except _DuplicateKeyError:
         raise SpecError(_scan_json(decoded, file)[1]) from None
     except RecursionError:

@@ -12,18 +12,28 @@ import pytest
 from sim.cli import main
 from sim.errors import ModelError
 from sim.workload.architecture import (
+    DECI,
+    DEEPSEEK_V4,
     GATED_DELTA,
+    GEMMA3N,
     GEMMA4,
     GLM4_MOE,
+    GRANITE_HYBRID,
+    KIMI_LINEAR,
     LATENT,
+    LFM2,
     LIMITS,
     LLAMA4,
     MAMBA2,
+    MIMO_V2,
+    MINIMAX_M3,
     MODELLED,
     MOE,
     REASONS,
+    STEP,
 )
 from sim.workload.hf_config import load_model
+from tests import small_configs
 from tests.small_configs import LATENT_KEYS, MAMBA_KEYS
 
 AROUND = [folder / "shared" / "hf_configs" for folder in Path(__file__).parents]
@@ -72,6 +82,15 @@ FAMILY_KEYS: dict[frozenset[str], dict[str, Any]] = {
     MAMBA2: {**ROUTED, "num_hidden_layers": 4, "hybrid_override_pattern": "ME*-", **MAMBA_KEYS, "moe_latent_size": 64},
     GLM4_MOE: {**ROUTED, "first_k_dense_replace": 1, "num_nextn_predict_layers": 1, "attention_bias": True},
     LATENT: {**ROUTED, **LATENT_KEYS, "num_nextn_predict_layers": 1},
+    DEEPSEEK_V4: {**small_configs.DEEPSEEK_V4_KEYS, "compress_ratios": [4, 128, 0], "num_nextn_predict_layers": 1},
+    KIMI_LINEAR: small_configs.KIMI_LINEAR_KEYS,
+    GRANITE_HYBRID: {**small_configs.GRANITE_KEYS, "layer_types": ["mamba", "attention"]},
+    LFM2: {**small_configs.LFM2_KEYS, **small_configs.LFM2_MOE_KEYS, "layer_types": ["conv", "full_attention"]},
+    GEMMA3N: {**small_configs.GEMMA3N_KEYS, "layer_types": ["sliding_attention", "full_attention"]},
+    MINIMAX_M3: small_configs.MINIMAX_M3_KEYS,
+    DECI: small_configs.DECI_KEYS,
+    MIMO_V2: small_configs.MIMO_KEYS,
+    STEP: small_configs.STEP_KEYS,
     LLAMA4: {
         "num_local_experts": 8,
         "num_experts_per_tok": 1,
@@ -89,6 +108,10 @@ def config_of(architecture: str) -> dict[str, Any]:
     config |= next((keys for names, keys in FAMILY_KEYS.items() if architecture in names), {})
     if architecture in GATED_DELTA and "Moe" not in architecture and "Next" not in architecture:
         config = {key: value for key, value in config.items() if "expert" not in key and not key.startswith("moe_")}
+    if architecture.startswith(("DeepseekV32", "GlmMoeDsa")):
+        config |= {**small_configs.INDEX_KEYS, "indexer_types": ["full", "shared"]}
+    if architecture == "Lfm2ForCausalLM":
+        config = {key: value for key, value in config.items() if key not in small_configs.LFM2_MOE_KEYS}
     if architecture.startswith(("Mixtral", "GptOss")):
         config["num_local_experts"] = config.pop("num_experts")
         config.pop("moe_intermediate_size")

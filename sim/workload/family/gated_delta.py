@@ -67,7 +67,7 @@ def _experts(fields: ConfigFields) -> MoeFfn:
 
 def _drafting_head(fields: ConfigFields, full: AttentionSpec, ffn: DenseFfn | MoeFfn) -> tuple[Tensor, ...]:
     """Layer, joining projection and three norms; embedding and head are the model's."""
-    count = fields.number("mtp_num_hidden_layers") if fields.text.get("mtp_num_hidden_layers") else 0
+    count = fields.count("mtp_num_hidden_layers")
     if not count:
         return ()
     hidden = fields.number("hidden_size")

@@ -22,13 +22,13 @@ def read_gemma4(fields: ConfigFields, _architecture: str) -> Body:
     fields.default(TRAITS.defaults)
     count, ffn = fields.number("num_hidden_layers"), fields.number("intermediate_size")
     windows = read_windows(fields, count)
-    shared, width = _may_be_none(fields, "num_kv_shared_layers"), _may_be_none(fields, "hidden_size_per_layer_input")
+    shared, width = fields.count("num_kv_shared_layers"), fields.count("hidden_size_per_layer_input")
     is_wide = fields.flag("use_double_wide_mlp", default=False)
     beside = _experts(fields)
     if shared >= count:
         fields.refuse("num_kv_shared_layers", f"{shared} of {count} layers cannot share the keys of an earlier one")
     kinds = {window: _attention(fields, window) for window in set(windows)}
-    extra = _per_layer_inputs(fields, count, width)
+    extra = per_layer_inputs(fields, count, width)
     if fields.problems:
         return Body()
     layers = []
@@ -46,11 +46,6 @@ def read_gemma4(fields: ConfigFields, _architecture: str) -> Body:
     return Body(tuple(layers), True, bool(fields.text.get("final_logit_softcapping")), extra)
 
 
-def _may_be_none(fields: ConfigFields, key: str) -> int:
-    """A number that may be left out, null or zero."""
-    return fields.number(key) if fields.text.get(key) else 0
-
-
 def _attention(fields: ConfigFields, window: int | None) -> AttentionSpec | None:
     """The attention of the layers with that window."""
     one = attention(fields, TRAITS, window)
@@ -59,10 +54,10 @@ def _attention(fields: ConfigFields, window: int | None) -> AttentionSpec | None
     one = replace(one, v_norm=True)
     if window is not None:
         return one
-    head_dim = _may_be_none(fields, "global_head_dim") or one.head_dim
+    head_dim = fields.count("global_head_dim") or one.head_dim
     if not fields.flag("attention_k_eq_v", default=False):
         return replace(one, head_dim=head_dim)
-    kv_heads = _may_be_none(fields, "num_global_key_value_heads") or one.kv_heads
+    kv_heads = fields.count("num_global_key_value_heads") or one.kv_heads
     if one.heads % kv_heads:
         message = f"{one.heads} heads cannot share {kv_heads} key-value heads evenly"
         fields.refuse("num_global_key_value_heads", message)
@@ -80,7 +75,7 @@ def _experts(fields: ConfigFields) -> MoeFfn | None:
     return MoeFfn(count, top_k, fields.number("moe_intermediate_size"), scales=fields.number("hidden_size") + count)
 
 
-def _per_layer_inputs(fields: ConfigFields, count: int, width: int) -> tuple[Tensor, ...]:
+def per_layer_inputs(fields: ConfigFields, count: int, width: int) -> tuple[Tensor, ...]:
     """The table of all layers' inputs, and what makes more of them from the embedding."""
     if not width:
         return ()

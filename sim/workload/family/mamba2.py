@@ -68,8 +68,8 @@ def _experts(fields: ConfigFields) -> MoeFfn:
     count, top_k = fields.number("n_routed_experts"), fields.number("num_experts_per_tok")
     if top_k > count:
         fields.refuse("num_experts_per_tok", f"a token cannot choose {top_k} of {count} experts")
-    n_shared = fields.number("n_shared_experts") if fields.text.get("n_shared_experts") else 0
+    n_shared = fields.count("n_shared_experts")
     shared = n_shared * fields.number("moe_shared_expert_intermediate_size") if n_shared else 0
-    latent = fields.number("moe_latent_size") if fields.text.get("moe_latent_size") else 0
+    latent = fields.count("moe_latent_size")
     width = fields.number("moe_intermediate_size")
     return MoeFfn(count, top_k, width, shared, router_bias=True, is_gated=False, latent=latent)

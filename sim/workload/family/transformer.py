@@ -31,6 +31,9 @@ class Traits:
     has_out_bias: bool = True
     """Whether `attention_bias` is one of the output projection too."""
     qk_norm: bool = False
+    is_norm_wide: bool = False
+    """Whether that norm is over all heads together."""
+    router_bias: bool = False
     sinks: bool = False
     expert_biases: bool = False
     post_norms: bool = False
@@ -66,7 +69,8 @@ TRAITS: Mapping[str, Traits] = {
     "Qwen2": Traits(qkv_bias=True, has_out_bias=False),
     "Qwen3": Traits(qk_norm=True),
     "SeedOss": Traits(has_out_bias=False),
-    "MiniMaxM2": Traits(qk_norm=True),
+    "MiMo": Traits(qkv_bias=True, has_out_bias=False),
+    "MiniMaxM2": Traits(qk_norm=True, is_norm_wide=True, router_bias=True),
     "Gemma3": _GEMMA3,
     "Granite": _GRANITE,
     "Glm4": Traits(has_out_bias=False, post_norms=True),
@@ -125,6 +129,7 @@ def attention(fields: ConfigFields, traits: Traits, window: int | None) -> Atten
         qk_norm,
         traits.sinks,
         traits.is_q_scaled or _scales_by_position(fields),
+        is_norm_wide=traits.is_norm_wide,
     )
 
 
@@ -182,4 +187,4 @@ def experts(fields: ConfigFields, traits: Traits) -> MoeFfn:
     if top_k > count:
         fields.refuse("num_experts_per_tok", f"a token cannot choose {top_k} of {count} experts")
     width = fields.number(fields.given("moe_intermediate_size", "intermediate_size"))
-    return MoeFfn(count, top_k, width, 0, traits.expert_biases, traits.expert_biases)
+    return MoeFfn(count, top_k, width, 0, traits.expert_biases or traits.router_bias, traits.expert_biases)
