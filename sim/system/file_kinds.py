@@ -16,7 +16,9 @@ from sim.workload.runtime_file import check_runtime, load_runtime
 from sim.yamlfile import closest, load_file, validate_model
 
 MODEL_KEYS = frozenset({"architectures", "model_type", "hidden_size", "producer", "quantization"})
-OTHERS = ("sparksim.kernels/1", "sparksim.measurements/1", "sparksim.microbench/1", "sparksim.targets/1")
+OTHERS = (
+    "sparksim.kernels/1", "sparksim.measurements/1", "sparksim.microbench/1", "sparksim.power/1", "sparksim.targets/1",
+)  # fmt: skip
 """Files that the verb `validate` reads in full; here only their form is looked at."""
 
 
