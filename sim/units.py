@@ -26,10 +26,12 @@ EXAMPLES: dict[str, str] = {
     "FLOP/s": "31 TFLOP/s",
     "Hz": "2.4 GHz",
     "J": "1.5 mJ",
+    "K/W": "0.5 K/W",
     "T/s": "8533 MT/s",
     "USD": "3999 USD",
     "W": "140 W",
     "cycles": "343 cycles",
+    "degC": "85 degC",
     "s": "1.5 us",
 }
 """Every unit that a file may use, with an example for messages. "" is a plain count."""
@@ -49,7 +51,7 @@ _HINTS: dict[str, str] = {
 }
 _SHAPE = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-zµμ%/]*)\s*", re.ASCII)
 _LONGEST = 60
-_UNSCALED = frozenset({"", "%", "/s", "USD", "cycles"})
+_UNSCALED = frozenset({"", "%", "/s", "K/W", "USD", "cycles", "degC"})
 _DECIMAL = (
     ("P", 1e15),
     ("T", 1e12),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any, TextIO
 
 from sim.result.memory import MemoryUse
@@ -13,6 +14,8 @@ from sim.result.words import limits
 from sim.units import format_quantity
 
 BAR_WIDTH = 40
+MOST_PHASES = 3
+"""So many have their watts told."""
 CLASSES = (
     ("weights", "weights_bytes"),
     ("KV cache", "kv_cache_bytes"),
@@ -52,7 +55,35 @@ def table(result: RunResult, look: Look) -> list[str]:
         for name, phase in summary["phases"].items():
             first, *rest = limits(phase, sustained)
             lines += [f"  {name} {first}", *(f"  {'':<{len(name)}} {line}" for line in rest)]
+        lines += _draws(summary["energy"], look)
     return lines
+
+
+def _draws(energy: dict[str, Any] | None, look: Look) -> list[str]:
+    """What it draws; nothing for a machine whose rails are not described."""
+    if energy is None:
+        return []
+    lines = ["", look.bold("What does it draw?")]
+    watts = energy["power_w"]
+    for name, rail in (("GPU rail", "gpu"), ("wall", "wall")):
+        lines.append(f"  {name:<12}" + _some(f"{each[rail]:.0f} W in {phase}" for phase, each in watts.items()))
+    clocks = _some(f"{_clock(hz)} in {phase}" for phase, hz in energy["clock_hz"].items())
+    lines.append(f"  {'SM clock':<12}{clocks}: what limits of power and heat leave")
+    each = energy["joules_per_output_token"]
+    if each is not None:
+        text = f"{_joules(each['gpu'])} J per token written on the GPU's rail, {_joules(each['wall'])} J at the wall"
+        lines.append(f"  {'energy':<12}{text}")
+    return lines
+
+
+def _some(texts: Iterable[str]) -> str:
+    """The first few, for a trace has many phases."""
+    listed = list(texts)
+    return ", ".join(listed[:MOST_PHASES]) + (", ..." if len(listed) > MOST_PHASES else "")
+
+
+def _joules(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
 
 
 def _asked(result: RunResult, look: Look) -> list[str]:

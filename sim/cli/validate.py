@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from sim.cli import microbench, validate_kernels
+from sim.cli import microbench, validate_kernels, validate_power
 from sim.cli.parser import plot_target
 from sim.cli.progress import ProgressLine
 from sim.errors import InputError, Problem
@@ -17,12 +17,13 @@ EXAMPLE = """examples:
   sparksim validate inference --runtime llama.cpp --family gpt-oss --parity parity
   sparksim validate kernels --chip rtx-pro-6000-server
   sparksim validate microbench --check
+  sparksim validate power --check --rows
   sparksim validate ablation"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    parser.add_argument("what", choices=("inference", "kernels", "microbench", "ablation"))
+    parser.add_argument("what", choices=("inference", "kernels", "microbench", "power", "ablation"))
     parser.add_argument("--runtime", help="only this runtime")
     parser.add_argument("--family", help="only models whose name begins so")
     parser.add_argument("--check", action="store_true", help="exit 3 when a target is broken")
@@ -48,6 +49,8 @@ def execute(arguments: argparse.Namespace) -> int:
         return validate_kernels.execute(arguments)
     if arguments.what == "microbench":
         return microbench.check(arguments)
+    if arguments.what == "power":
+        return validate_power.execute(arguments)
     if arguments.what == "ablation":
         return microbench.ablation(arguments)
     return _inference(arguments)

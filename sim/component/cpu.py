@@ -9,7 +9,7 @@ from pydantic import Field, Strict
 from sim.component.component import Component
 from sim.component.transfer import ACCESSES, Hop
 from sim.engine import Engine
-from sim.hwspec import Bytes, BytesPerSecond, ComponentSpec, Count, Hertz, Seconds, SpecGroup
+from sim.hwspec import Bytes, BytesPerSecond, ComponentSpec, Count, Hertz, Seconds, SpecGroup, Watts
 from sim.units import ps_from_seconds
 
 
@@ -21,6 +21,7 @@ class CpuCoresSpec(SpecGroup):
     clock: Hertz = Field(description="highest clock")
     l2: Bytes = Field(description="private L2 of each core")
     fp64_flop_per_clock: Count = Field(description="double precision FLOPs per clock and core")
+    watts: Watts = Field(default=0.0, description="of one core at work at its highest clock")
     lines_under_way: Count = Field(
         default=48, description="cache lines of 64 B that a core has under way to or from memory at once"
     )

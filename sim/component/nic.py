@@ -9,7 +9,7 @@ from pydantic import Field
 from sim.component.component import Component
 from sim.component.transfer import ACCESSES, Hop
 from sim.engine import Engine
-from sim.hwspec import BytesPerSecond, ComponentSpec, Count, Fraction, Seconds
+from sim.hwspec import BytesPerSecond, ComponentSpec, Count, Fraction, Seconds, Watts
 from sim.units import ps_from_seconds
 
 
@@ -22,6 +22,8 @@ class NicSpec(ComponentSpec):
     sustained: Fraction = Field(description="share of the line rate that long remote writes get")
     latency: Seconds = Field(description="a remote write of a few bytes to a neighbour on a cable")
     cages: Count = Field(description="cages; a second one adds no bandwidth beyond the PCI Express links")
+    power: Watts = Field(default=0.0, description="what it draws, idle or busy, while it is powered")
+    is_powered: bool = Field(default=True, description="whether it is; without a cable firmware may power it down")
     gpu_direct: bool = Field(description="whether it reads and writes GPU allocations itself")
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from sim.component.component import Component
 from sim.component.transfer import READS, Hop
 from sim.engine import Engine
-from sim.hwspec import Bytes, BytesPerSecond, ComponentSpec, Seconds
+from sim.hwspec import Bytes, BytesPerSecond, ComponentSpec, Seconds, Watts
 from sim.units import ps_from_seconds
 
 
@@ -21,6 +21,7 @@ class NvmeSpec(ComponentSpec):
     capacity: Bytes = Field(description="size of the drive")
     read_bandwidth: BytesPerSecond = Field(description="large reads")
     write_bandwidth: BytesPerSecond = Field(description="large writes")
+    active_power: Watts = Field(default=0.0, description="what it draws while it reads or writes")
     latency: Seconds = Field(description="a small read from an idle drive")
 
 

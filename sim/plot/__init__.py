@@ -9,6 +9,7 @@ from sim.plot.pictures import (
     draw_waterfall,
     memory,
     ops,
+    power,
     roofline,
     timeline,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "draw_waterfall",
     "memory",
     "ops",
+    "power",
     "roofline",
     "timeline",
 ]

@@ -11,6 +11,7 @@ from sim.plot.kernel_timeline import timeline as _timeline
 from sim.plot.memory_bar import memory as _memory
 from sim.plot.op_time import ops as _ops
 from sim.plot.parity import parity
+from sim.plot.power_time import power as _power
 from sim.plot.roofline_chart import roofline as _roofline
 from sim.plot.sensitivity import sensitivity
 from sim.plot.sm_timeline import sm_timeline
@@ -36,17 +37,19 @@ timeline = _in_house_style(_timeline)
 ops = _in_house_style(_ops)
 roofline = _in_house_style(_roofline)
 memory = _in_house_style(_memory)
-DRAWN = {"timeline": timeline, "ops": ops, "roofline": roofline, "memory": memory}
+power = _in_house_style(_power)
+DRAWN = {"timeline": timeline, "ops": ops, "roofline": roofline, "memory": memory, "power": power}
 """Every picture: name -> function of a result."""
 
 
 def draw_all(result: RunResult, folder: Path) -> list[Path]:
     """Every picture that has something to show, into `folder`, as SVG and PNG; the paths.
 
-    A model that does not fit has only its memory, an op trace all but that.
+    A model that does not fit has only its memory, an op trace all but that, a machine without described rails no power.
     """
     is_simulated = result.trace is not None and bool(result.trace.steps)
-    names = [name for name in DRAWN if (result.memory is not None if name == "memory" else is_simulated)]
+    has = {"memory": result.memory is not None, "power": result.energy is not None}
+    names = [name for name in DRAWN if has.get(name, is_simulated)]
     return [path for name in names for path in save(DRAWN[name](result), folder / name)]
 
 

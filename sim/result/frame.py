@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError, Problem
+from sim.result.energy import EnergyUse
 from sim.result.memory import MemoryTimeline
 from sim.result.trace import CAUSES, Trace
 
@@ -13,14 +14,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def frame(trace: Trace | None, memory: MemoryTimeline | None, what: str) -> pd.DataFrame:
-    """`ops`: a row per op of each simulated step; `spans`: a row per span; `memory`: a row per change of a class."""
+def frame(
+    trace: Trace | None, memory: MemoryTimeline | None, what: str, energy: EnergyUse | None = None
+) -> pd.DataFrame:
+    """`ops`: a row per op of each simulated step; `spans`: per span; `memory`: per change; `power`: per stretch."""
     import pandas as pd
 
-    return pd.DataFrame(rows(trace, memory, what))
+    return pd.DataFrame(rows(trace, memory, what, energy))
 
 
-def rows(trace: Trace | None, memory: MemoryTimeline | None, what: str) -> list[dict[str, Any]]:
+def rows(
+    trace: Trace | None, memory: MemoryTimeline | None, what: str, energy: EnergyUse | None = None
+) -> list[dict[str, Any]]:
     """The rows of a table, as plain dictionaries."""
     steps = trace.steps if trace else ()
     if what == "ops":
@@ -33,4 +38,6 @@ def rows(trace: Trace | None, memory: MemoryTimeline | None, what: str) -> list[
         ]
     if what == "memory":
         return [row._asdict() for row in memory.rows] if memory else []
-    raise InputError(Problem(f"no table {what!r}", code="unknown_table", hint="ops, spans or memory"))
+    if what == "power":
+        return [each._asdict() for each in (energy.samples if energy else ())]
+    raise InputError(Problem(f"no table {what!r}", code="unknown_table", hint="ops, spans, memory or power"))

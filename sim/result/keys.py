@@ -73,6 +73,25 @@ RESULT_KEYS: dict[str, tuple[str, str]] = {
     "memory.refusal": ("", "why the runtime would not even start; null where it would"),
     **{f"phases.PHASE.{key}": value for key, value in _PHASE.items()},
     **{key: value for key, value in _PHASE.items() if key.startswith(("bound", "causes", "dram"))},
+    "energy.gpu_j": (
+        "J",
+        "on the GPU's rail (what nvidia-smi reads), the whole run; energy is null without described rails",
+    ),
+    "energy.package_j": ("J", "of GPU, CPU cores and fabric together"),
+    "energy.wall_j": ("J", "at the wall"),
+    "energy.joules_per_output_token": (
+        "J/token",
+        "the whole run's energy over all output tokens: gpu, package and wall",
+    ),
+    "energy.joules_per_request": ("J", "the same over sequences"),
+    "energy.power_w": ("W", "mean power by phase: gpu, package and wall"),
+    "energy.gpu_parts_w": ("W", "by phase, what the GPU's rail draws by activity"),
+    "energy.clock_hz": (
+        "Hz",
+        "by phase, the SM clock that limits of power and temperature leave; times do not follow it",
+    ),
+    "energy.peak_celsius": ("degC", "highest temperature of the GPU; null where heat is not described"),
+    "energy.not_counted": ("", "components that compute and whose energy is not described"),
     "events": ("", "simulated events that the answer rests on, cached or not"),
     "kernels_simulated": ("", "distinct kernels that the answer rests on, cached or not"),
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.hwspec import HardwareSpec
 from sim.result.breakdown import by_class
+from sim.result.energy import EnergyUse
 from sim.result.identity import Identity
 from sim.result.memory import MemoryTimeline, MemoryUse
 from sim.result.ranges import PHASES, RateRange, as_dict, range_of, validated
@@ -43,6 +44,7 @@ class RunResult:
     hardware: HardwareSpec
     prefill_passes: tuple[tuple[int, int, int, int], ...] = ()
     memory_timeline: MemoryTimeline | None = None
+    energy: EnergyUse | None = None
 
     def phase_time_s(self, phase: str) -> float | None:
         """Seconds of a phase, all its steps."""
@@ -159,9 +161,15 @@ class RunResult:
             "bound_share": together.bound_share if together else None,
             "causes": together.causes if together else None,
             "dram": self._dram(steps) if steps else None,
+            "energy": self._energy(),
             "events": sum(profiles.values()) + sum(step.events for step in steps),
             "kernels_simulated": len(profiles),
         }
+
+    def _energy(self) -> dict[str, Any] | None:
+        me = self.identity
+        tokens = (me.batch or 0) * (me.output_tokens or 0) or None
+        return self.energy.to_dict(me.batch, tokens) if self.energy else None
 
     def _phase(self, name: str) -> dict[str, Any]:
         assert self.trace is not None
@@ -196,10 +204,10 @@ class RunResult:
         }
 
     def to_frame(self, what: str = "ops") -> pd.DataFrame:
-        """A pandas DataFrame of `ops`, `spans` or `memory` (a row each time that a class changes)."""
+        """A DataFrame of `ops`, `spans`, `memory` (a row per change of a class) or `power` (per stretch of time)."""
         from sim.result.frame import frame  # noqa: PLC0415 - pandas is loaded only here
 
-        return frame(self.trace, self.memory_timeline, what)
+        return frame(self.trace, self.memory_timeline, what, self.energy)
 
     def write(self, folder: str | Path, *, force: bool = False) -> list[Path]:
         """Write the files of `--out` into `folder`, which must not exist unless `force`; the paths written."""
@@ -209,7 +217,7 @@ class RunResult:
 
     @property
     def plot(self) -> Plots:
-        """Pictures of this result: `.timeline()`, `.ops()`, `.roofline()`, `.memory()`."""
+        """Pictures of this result: `.timeline()`, `.ops()`, `.roofline()`, `.memory()`, `.power()`."""
         return Plots(self)
 
 

@@ -90,6 +90,10 @@ class OpRecord:
     profile_events: int = 0
     missed_bytes: float = 0.0
     moved_bytes: dict[str, float] = field(default_factory=dict)
+    matrix_flops: dict[str, float] = field(default_factory=dict)
+    """What the matrix units execute by unit, padding included."""
+    instructions: float = 0.0
+    """What single lanes of the CUDA cores execute, unpacking of weights included."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from sim.component.profile import Profile
+from sim.cost.activity import activity
 from sim.cost.kernel import Lowering
 from sim.cost.program import Kernel
 from sim.engine import Behaviour, Engine, Event
@@ -25,6 +26,7 @@ from sim.system.machine import Machine
 from sim.system.residency import Residency
 from sim.workload.graph import Step
 from sim.workload.op import Copy, Host, Op
+from sim.workload.quant import formats
 
 SMALLEST_FLUSH_BYTES = 4096
 
@@ -374,7 +376,8 @@ def _of_kernel(job: Job) -> tuple[Any, ...]:
         return ()
     grid = (kernel.tile, profile.ctas, profile.waves, profile.occupancy, kernel.grid.splits)
     missed = profile.missed_read_bytes + profile.missed_write_bytes
-    return (*grid, job.digest, profile.events, missed, profile.moved_bytes)
+    done = activity(job.op, kernel, formats())
+    return (*grid, job.digest, profile.events, missed, profile.moved_bytes, done.matrix_flops, done.instructions)
 
 
 def _sum(waits: dict[str, int], causes: dict[str, int]) -> dict[str, int]:

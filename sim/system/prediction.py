@@ -22,6 +22,8 @@ from sim.result.memory import MemoryUse
 from sim.result.run_result import RunResult
 from sim.result.trace import Trace
 from sim.system.arguments import Changes, RunArguments
+from sim.system.clock_limits import capped_clock, within_limits
+from sim.system.energy import energy_use
 from sim.system.execute import LaunchCosts, StepRunner
 from sim.system.machine import Machine
 from sim.system.memory_account import MemoryAccount, budget_of
@@ -103,10 +105,11 @@ def predict(
         folder = str(cache or default_cache_folder())
         key = (hardware.digest, *types.items(), model, quant, runtime.model_dump_json(), request, kv_dtype, folder)
 
+    run_on = _executor(runtime, arguments, types, cache, progress)
+
     def simulate() -> tuple[Workload, Trace]:
         workload = lower(model, quant, runtime, request, kv_dtype)
-        machine = Machine(hardware, types, cache)
-        return workload, execute(workload, machine, runtime, cache, is_full=arguments.is_full, progress=progress)
+        return workload, within_limits(workload, hardware, run_on)
 
     workload, trace = _RECENT.get((key, arguments.is_full), simulate) if key else simulate()
     ends = (
@@ -114,7 +117,9 @@ def predict(
         if request.prompt
         else ()
     )
-    return RunResult(identity, memory, trace, workload, hardware, ends, memory_over_time(account, request, trace))
+    over_time = memory_over_time(account, request, trace)
+    energy = energy_use(trace, hardware)
+    return RunResult(identity, memory, trace, workload, hardware, ends, over_time, energy)
 
 
 def _request(arguments: RunArguments, changes: Changes, model: ModelSpec) -> Request:
@@ -137,10 +142,20 @@ def replay(
     assert loaded is not None
     assert workload is not None
     identity = _identity(arguments, hardware, changes, loaded, None, None, None, cache)
-    trace = execute(
-        workload, Machine(hardware, types, cache), loaded.spec, cache, is_full=arguments.is_full, progress=progress
-    )
-    return RunResult(identity, None, trace, workload, hardware)
+    trace = within_limits(workload, hardware, _executor(loaded.spec, arguments, types, cache, progress))
+    return RunResult(identity, None, trace, workload, hardware, energy=energy_use(trace, hardware))
+
+
+def _executor(
+    runtime: RuntimeSpec, arguments: RunArguments, types: Types, cache: str | Path | None, progress: Progress | None
+) -> Callable[[Workload, HardwareSpec], Trace]:
+    """Simulates a workload on a machine that is like ours, but for its limits."""
+
+    def run_on(workload: Workload, hardware: HardwareSpec) -> Trace:
+        machine = Machine(hardware, types, cache)
+        return execute(workload, machine, runtime, cache, is_full=arguments.is_full, progress=progress)
+
+    return run_on
 
 
 def execute(
@@ -296,7 +311,7 @@ def _identity(
         prompt_tokens=arguments.prompt if model else None,
         context_depth=arguments.depth if model else None,
         output_tokens=arguments.output if model else None,
-        clock_hz=machine.gpu.clock,
+        clock_hz=capped_clock(machine.gpu.clock, hardware),
         overrides={path: str(value) for path, value in hardware.overrides.items()} | changes.given,
         warnings=(*warnings, *((frozen,) if frozen else ())),
         peak_bytes_per_s=machine.memory.bandwidth,

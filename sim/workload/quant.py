@@ -65,11 +65,17 @@ FALLBACKS = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0"}
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a number is stored; `bits_per_weight` includes scales."""
+    """How a number is stored; `bits_per_weight` includes scales.
+
+    `unpack_instructions`: of a CUDA-core lane per weight, to bring it into the form that is multiplied; none on the
+    `native` units, which take it as it is stored.
+    """
 
     name: str
     block_elements: int
     block_bytes: float
+    unpack_instructions: float = 0.0
+    native: tuple[str, ...] = ()
 
     @property
     def bits_per_weight(self) -> float:
@@ -81,6 +87,8 @@ class _FormatEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     block: int = Field(gt=0)
     bytes: float = Field(gt=0)
+    unpack: float = Field(0.0, ge=0, le=100, description="instructions per weight that unpacking takes on CUDA cores")
+    native: tuple[str, ...] = Field((), description="units that take it as it is stored")
 
 
 class FormatFile(BaseModel):
@@ -156,7 +164,7 @@ def formats() -> dict[str, Format]:
     """Every storage format, by name."""
     document = load_yaml(shipped_data() / "workloads" / "quants" / "formats.yaml")
     entries = validate_model(FormatFile, document).formats
-    return {name: Format(name, entry.block, entry.bytes) for name, entry in entries.items()}
+    return {name: Format(name, entry.block, entry.bytes, entry.unpack, entry.native) for name, entry in entries.items()}
 
 
 def load_quant(name: str | Path, search_dirs: Sequence[str | Path] = ()) -> QuantRecipe:

@@ -196,7 +196,7 @@ def test_what_there_is_nothing_of_is_said(results: dict[str, RunResult]):
 
 
 def test_all_pictures_of_a_result_are_written(results: dict[str, RunResult], tmp_path: Path):
-    everything = {"timeline", "ops", "roofline", "memory"}
+    everything = {"timeline", "ops", "roofline", "memory", "power"}
     for case, names in {"does-not-fit": {"memory"}, "no-flops": everything - {"memory"}}.items():
         folder = tmp_path / case
         folder.mkdir()
@@ -208,7 +208,7 @@ def test_all_pictures_of_a_result_are_written(results: dict[str, RunResult], tmp
 def test_pictures_come_from_the_result(results: dict[str, RunResult]):
     fig = results["prefill"].plot.timeline()
     assert isinstance(fig, Figure)
-    with pytest.raises(AttributeError, match="no plot 'pie'; there are: memory, ops, roofline, timeline"):
+    with pytest.raises(AttributeError, match="no plot 'pie'; there are: memory, ops, power, roofline, timeline"):
         results["prefill"].plot.pie()
 
 
