@@ -198,16 +198,13 @@ def load(
 ) -> LoadResult:
     """Predict how long a runtime takes to start with a model, stage by stage, and how full the memory is meanwhile.
 
-    `origin`: where the weights lie: nvme (default), page_cache or network. `how` they are read: mmap, read or direct;
-    as the runtime does if not given. `network`: its bandwidth and latency, if it is not the machine's adapter.
-    `compiled`: what an earlier start compiled is on disk. `batch`, `prompt`, `depth`, `output`: what the cache is
-    allocated for. `file`: a scenario of kind load, which the other arguments override.
+    `origin`: where the weights lie: nvme, page_cache or network (`network`: its bandwidth and latency, else the
+    adapter's). `how` they are read: mmap, read or direct. `compiled`: what an earlier start compiled is there. `batch`
+    to `output`: what the cache is for. `file`: a scenario of kind load, which the other arguments override.
 
     >>> import sim
-    >>> cold = sim.load(model="gpt-oss-20b", runtime="llama.cpp")
-    >>> warm = sim.load(model="gpt-oss-20b", runtime="llama.cpp", origin="page_cache")
-    >>> [stage.name for stage in cold.stages][:3], cold.time_s > 2 * warm.time_s
-    (['process', 'CUDA context', 'weights'], True)
+    >>> [stage.name for stage in sim.load(model="gpt-oss-20b", runtime="llama.cpp").stages][:3]
+    ['process', 'CUDA context', 'weights']
 
     Raises:
         InputError: something given cannot be used; `.problems` holds everything that is wrong.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, ConfigDict, Field, Strict, WithJsonSchema
 
 from sim.errors import InputError, Problem
 from sim.hwspec import BytesPerSecond, Seconds
@@ -18,6 +18,7 @@ from sim.system.weight_reading import Link
 from sim.yamlfile import load_file, problems_of, validate_model
 
 Overrides = Mapping[str, object] | Iterable[str]
+_TEXT = WithJsonSchema({"type": "string"})
 OF_A_LOAD = ("origin", "how", "network", "compiled")
 
 
@@ -25,8 +26,8 @@ class NetworkPart(BaseModel):
     """The network that weights come over."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    bandwidth: BytesPerSecond = Field(description="what a long transfer gets, headers paid")
-    latency: Seconds = Field(description="there and back")
+    bandwidth: Annotated[BytesPerSecond, _TEXT] = Field(description="what a long transfer gets, headers paid")
+    latency: Annotated[Seconds, _TEXT] = Field(description="there and back")
 
 
 class LoadFile(OfAModel):

@@ -208,7 +208,7 @@ def test_all_pictures_of_a_result_are_written(results: dict[str, RunResult], tmp
 def test_pictures_come_from_the_result(results: dict[str, RunResult]):
     fig = results["prefill"].plot.timeline()
     assert isinstance(fig, Figure)
-    with pytest.raises(AttributeError, match="no plot 'pie'; there are: memory, ops, roofline, timeline"):
+    with pytest.raises(AttributeError, match="no plot 'pie'; there are: memory, memory_time, ops, roofline, timeline"):
         results["prefill"].plot.pie()
 
 
