@@ -31,7 +31,7 @@ from sim.errors import (
 )
 
 if TYPE_CHECKING:
-    from sim.api import compare, explain, kernel, load_hardware, register, run
+    from sim.api import compare, explain, fit, kernel, load, load_hardware, register, run
     from sim.api import list_names as list  # the public name: `sim.list("models")`
     from sim.component import Component
     from sim.component.profile import Share
@@ -65,8 +65,10 @@ __all__ = [
     "__version__",
     "compare",
     "explain",
+    "fit",
     "kernel",
     "list",
+    "load",
     "load_hardware",
     "load_model",
     "load_quant",
@@ -84,8 +86,10 @@ _WHERE = {
     "Share": ("sim.component.profile", "Share"),
     "compare": ("sim.api", "compare"),
     "explain": ("sim.api", "explain"),
+    "fit": ("sim.api", "fit"),
     "kernel": ("sim.api", "kernel"),
     "list": ("sim.api", "list_names"),
+    "load": ("sim.api", "load"),
     "load_hardware": ("sim.api", "load_hardware"),
     "load_model": ("sim.workload", "load_model"),
     "load_quant": ("sim.workload.quant", "load_quant"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,16 @@ from sim.hwspec import HardwareSpec
 from sim.result.run_result import RunResult
 from sim.system import plugins
 from sim.system.arguments import split_overrides
+from sim.system.prediction import load_inputs
 from sim.system.prepared import Prepared, prepare
 from sim.workload.model import ModelSpec
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime_file import LoadedRuntime
 
 if TYPE_CHECKING:
+    from sim.result.fit_result import FitResult
     from sim.result.kernel_result import KernelResult
+    from sim.result.load_result import LoadResult
     from sim.study.compare import Comparison
     from sim.study.explain import Explanation
     from sim.study.sides import Change, Given
@@ -96,6 +100,42 @@ def explain(
     return explain_prepared(prepare(arguments, set, file, spec_dirs, cache, load_hardware), progress)
 
 
+def fit(
+    *,
+    beside: Sequence[str | Mapping[str, Any]] = (),
+    set: Overrides = (),
+    spec_dirs: Sequence[str | Path] = (),
+    file: str | Path | None = None,
+    **arguments: Any,
+) -> FitResult:
+    """What fits in the machine's memory. Takes the arguments of `run`; nothing is simulated.
+
+    The verdict on what is asked for, the longest context and the most sequences, every quantisation with its verdict,
+    and what would make it fit. `beside`: other models on the same machine, each "MODEL[,KEY=VALUE...]" or a mapping;
+    what they do not say is as for the first (its quantisation excepted).
+
+    >>> import sim
+    >>> found = sim.fit(model="llama-3.1-70b", runtime="vllm")
+    >>> found.fits, found.models[0].best_quant
+    (False, 'fp8')
+
+    Raises:
+        InputError: something given cannot be used; `.problems` holds everything that is wrong.
+    """
+    from sim.study.fit import fit as fit_prepared  # noqa: PLC0415 - a run does without
+    from sim.study.sides import beside as other  # noqa: PLC0415
+
+    first = partial(prepare, arguments, set, file, spec_dirs, "off", load_hardware)
+    found, *changes = gather(first, *(partial(other, each) for each in beside))
+    shared = {**arguments, "quant": None}
+
+    def prepared(change: Change) -> Prepared:
+        overrides = change.overrides
+        return prepare({**shared, **change.arguments}, overrides, None, spec_dirs, "off", load_hardware)
+
+    return fit_prepared([found, *gather(*(partial(prepared, each) for each in changes))], spec_dirs)
+
+
 def compare(
     a: Given,
     b: Given,
@@ -134,6 +174,58 @@ def compare(
         return prepare({**arguments, **change.arguments}, changed, file, spec_dirs, cache, load_hardware)
 
     return compare_sides(first, second, prepared, progress)
+
+
+def load(
+    *,
+    model: str | Path | ModelSpec | None = None,
+    runtime: str | Path | LoadedRuntime | None = None,
+    hardware: str | Path | HardwareSpec | None = None,
+    quant: str | Path | QuantRecipe | None = None,
+    kv_dtype: str | None = None,
+    batch: int | None = None,
+    prompt: int | None = None,
+    depth: int | None = None,
+    output: int | None = None,
+    origin: str | None = None,
+    how: str | None = None,
+    network: Mapping[str, object] | None = None,
+    compiled: bool | None = None,
+    set: Overrides = (),
+    spec_dirs: Sequence[str | Path] = (),
+    file: str | Path | None = None,
+    is_full: bool = False,
+) -> LoadResult:
+    """Predict how long a runtime takes to start with a model, stage by stage, and how full the memory is meanwhile.
+
+    `origin`: where the weights lie: nvme, page_cache or network (`network`: its bandwidth and latency, else the
+    adapter's). `how` they are read: mmap, read or direct. `compiled`: what an earlier start compiled is there. `batch`
+    to `output`: what the cache is for. `file`: a scenario of kind load, which the other arguments override.
+
+    >>> import sim
+    >>> [stage.name for stage in sim.load(model="gpt-oss-20b", runtime="llama.cpp").stages][:3]
+    ['process', 'CUDA context', 'weights']
+
+    Raises:
+        InputError: something given cannot be used; `.problems` holds everything that is wrong.
+    """
+    from sim.system.load import load as load_asked  # noqa: PLC0415 - a run does without
+    from sim.system.load_file import asked_load  # noqa: PLC0415
+
+    given: dict[str, object] = {"model": model, "runtime": runtime, "hardware": hardware, "quant": quant}
+    given |= {"kv_dtype": kv_dtype, "batch": batch, "prompt": prompt, "depth": depth, "output": output}
+    given |= {"origin": origin, "how": how, "network": network, "compiled": compiled, "is_full": is_full}
+    plan = asked_load(given, set, file, spec_dirs)
+    request, *_, machine, inputs = gather(
+        plan.request,
+        plan.arguments.check,
+        plan.changes.check,
+        lambda: load_hardware(plan.hardware, overrides=plan.changes.hardware, search_dirs=spec_dirs),
+        lambda: load_inputs(plan.arguments, plan.changes, spec_dirs),
+    )
+    assert inputs.runtime is not None
+    assert inputs.model is not None
+    return load_asked(plan.arguments, request, machine, inputs.runtime, inputs.model, plan.changes, spec_dirs)
 
 
 def kernel(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sim.cli import check, compare, explain, kernel, lookup, microbench, run, validate
+from sim.cli import check, compare, explain, fit, kernel, lookup, microbench, run, validate
 from sim.cli.parser import Parser, error_object, load_plugins
 from sim.errors import SimError
 
@@ -17,6 +17,7 @@ VERBS: dict[str, Any] = {
     "run": run,
     "kernel": kernel,
     "explain": explain,
+    "fit": fit,
     "compare": compare,
     "list": lookup.LIST,
     "show": lookup.SHOW,

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sim.cli import load
 from sim.cli.parser import add_shared, count
 from sim.cli.progress import ProgressLine
 
@@ -29,7 +30,9 @@ EXAMPLE = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    parser.add_argument("file", nargs="?", help="a scenario of kind run, or an op trace (sparksim.ops/1): path or name")
+    parser.add_argument(
+        "file", nargs="?", help="a scenario of kind run or load, or an op trace (sparksim.ops/1): path or name"
+    )
     add_run(parser)
     parser.add_argument("--out", metavar="DIR", help="write summary, ops, spans, timeline and plots into DIR")
     parser.add_argument("--force", action="store_true", help="replace DIR if it exists")
@@ -57,6 +60,12 @@ def execute(arguments: argparse.Namespace) -> int:
     # `sparksim --help` need not load the simulator
     from sim import api  # noqa: PLC0415
     from sim.cli.table import print_result  # noqa: PLC0415
+
+    if arguments.file:
+        from sim.system.scenario import scenario_kind  # noqa: PLC0415 - most runs have no file
+
+        if scenario_kind(arguments.file, arguments.spec_dir) == "load":
+            return load.execute(arguments)
 
     if arguments.out:
         from sim.result.export import check_target  # noqa: PLC0415

@@ -7,8 +7,11 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sim.plot.fit_chart import fit_chart
 from sim.plot.kernel_timeline import timeline as _timeline
+from sim.plot.load_chart import load_chart
 from sim.plot.memory_bar import memory as _memory
+from sim.plot.memory_time import memory_time as _memory_time
 from sim.plot.op_time import ops as _ops
 from sim.plot.parity import parity
 from sim.plot.power_time import power as _power
@@ -17,7 +20,9 @@ from sim.plot.sensitivity import sensitivity
 from sim.plot.sm_timeline import sm_timeline
 from sim.plot.style import house_style, save
 from sim.plot.waterfall import waterfall
+from sim.result.fit_result import FitResult
 from sim.result.kernel_result import KernelResult
+from sim.result.load_result import LoadResult
 from sim.result.run_result import RunResult
 
 if TYPE_CHECKING:
@@ -37,8 +42,11 @@ timeline = _in_house_style(_timeline)
 ops = _in_house_style(_ops)
 roofline = _in_house_style(_roofline)
 memory = _in_house_style(_memory)
+memory_time = _in_house_style(_memory_time)
 power = _in_house_style(_power)
-DRAWN = {"timeline": timeline, "ops": ops, "roofline": roofline, "memory": memory, "power": power}
+DRAWN = {
+    "timeline": timeline, "ops": ops, "roofline": roofline, "memory": memory, "memory_time": memory_time, "power": power,
+}  # fmt: skip
 """Every picture: name -> function of a result."""
 
 
@@ -48,9 +56,27 @@ def draw_all(result: RunResult, folder: Path) -> list[Path]:
     A model that does not fit has only its memory, an op trace all but that, a machine without described rails no power.
     """
     is_simulated = result.trace is not None and bool(result.trace.steps)
-    has = {"memory": result.memory is not None, "power": result.energy is not None}
+    has = {
+        "memory": result.memory is not None,
+        "memory_time": result.memory_timeline is not None,
+        "power": result.energy is not None,
+    }
     names = [name for name in DRAWN if has.get(name, is_simulated)]
     return [path for name in names for path in save(DRAWN[name](result), folder / name)]
+
+
+def draw_fit(result: FitResult, path: Path) -> list[Path]:
+    """What fits, as SVG and PNG beside each other; the paths."""
+    with house_style():
+        fig = fit_chart(result)
+    return save(fig, path)
+
+
+def draw_load(result: LoadResult, path: Path) -> list[Path]:
+    """The stages of a start and the memory meanwhile, as SVG and PNG beside each other; the paths."""
+    with house_style():
+        fig = load_chart(result)
+    return save(fig, path)
 
 
 def draw_kernel(result: KernelResult, path: Path) -> list[Path]:

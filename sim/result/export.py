@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from sim.errors import InputError, Problem
 from sim.hwspec import HardwareSpec
 from sim.result.chrome_trace import chrome_events
-from sim.result.identity import Identity
+from sim.result.identity import Identity, version
 from sim.result.memory import MemoryUse
 from sim.result.span_table import write_spans
 from sim.result.trace import Trace
@@ -87,6 +87,21 @@ def write(result: Result, folder: Path, *, force: bool, more: Callable[[Path], N
     Raises:
         InputError: the folder must not be used (see `check_target`), or cannot be written.
     """
+
+    def fill(new: Path) -> None:
+        _fill(result, new)
+        if more is not None:
+            more(new)
+
+    return write_aside(folder, fill, force=force)
+
+
+def write_aside(folder: Path, fill: Callable[[Path], None], *, force: bool) -> list[Path]:
+    """Let `fill` write into a folder aside, which is then renamed to `folder`; the paths, sorted.
+
+    Raises:
+        InputError: the folder must not be used (see `check_target`), or cannot be written.
+    """
     check_target(folder, force=force)
     try:
         target = folder.resolve()
@@ -95,9 +110,7 @@ def write(result: Result, folder: Path, *, force: bool, more: Callable[[Path], N
         try:
             new = aside / "new"
             new.mkdir()
-            _fill(result, new)
-            if more is not None:
-                more(new)
+            fill(new)
             _put(new, target, aside / "old")
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -122,31 +135,35 @@ def _put(new: Path, target: Path, old: Path) -> None:
 
 def _fill(result: Result, folder: Path) -> None:
     steps = result.trace.steps if result.trace else ()
-    _json(folder / "summary.json", result.summary())
+    write_json(folder / "summary.json", result.summary())
     write_ops(result.workload, folder / "ops.jsonl")
     write_spans(steps, folder / "spans.csv")
     (folder / "spec.resolved.yaml").write_text(result.hardware.to_yaml(), encoding="utf-8")
     events = list(chrome_events(steps))
-    _json(folder / "timeline.json", {"displayTimeUnit": "ns", "traceEvents": events}, indent=None)
-    _json(folder / MANIFEST, _manifest(result))
+    write_json(folder / "timeline.json", {"displayTimeUnit": "ns", "traceEvents": events}, indent=None)
+    me = result.identity
+    inputs = {"hardware": me.hardware_digest, "model": me.model_digest}
+    stepped = result.trace.kernels_stepped if result.trace else 0
+    write_manifest(folder, inputs, seed=me.seed, kernels_stepped=stepped)
     (folder / "plots").mkdir()
     import_module("sim.plot").draw_all(result, folder / "plots")
 
 
-def _json(path: Path, data: Any, indent: int | None = 2) -> None:
+def write_json(path: Path, data: Any, indent: int | None = 2) -> None:
+    """A JSON file; finite numbers only."""
     path.write_text(json.dumps(data, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _manifest(result: Result) -> dict[str, Any]:
-    me = result.identity
-    return {
+def write_manifest(folder: Path, inputs: Mapping[str, str | None], **more: object) -> None:
+    """Where and when a result was made, and from what; the only file that differs from run to run."""
+    manifest = {
         "schema": MANIFEST_SCHEMA,
-        "sparksim_version": result.summary()["sparksim_version"],
+        "sparksim_version": version(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "command": sys.argv[1:],
         "written_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "inputs": {"hardware": me.hardware_digest, "model": me.model_digest},
-        "seed": me.seed,
-        "kernels_stepped": result.trace.kernels_stepped if result.trace else 0,
+        "inputs": dict(inputs),
+        **more,
     }
+    write_json(folder / MANIFEST, manifest)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +38,11 @@ class Identity:
     """It is a machine of ours, nothing of it set by hand."""
     is_shipped_model: bool = False
     """It is a card of ours."""
+
+
+def version() -> str:
+    """The version of sparksim that runs."""
+    try:
+        return installed_version("sparksim")
+    except PackageNotFoundError:
+        return "0.1.0"

@@ -15,7 +15,7 @@ CLASSES = {
     "weights": "weights",
     "kv_cache": "KV cache in use",
     "activation": "activations",
-    "held": "held by the runtime, not in use",
+    "held": "held, not in use",
     "page_cache": "page cache",
 }
 """Classes of memory, from the bottom of a stack up, and what they are called."""

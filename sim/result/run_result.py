@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.hwspec import HardwareSpec
 from sim.result.breakdown import by_class
 from sim.result.energy import EnergyUse
-from sim.result.identity import Identity
+from sim.result.identity import Identity, version
 from sim.result.memory import MemoryTimeline, MemoryUse
 from sim.result.ranges import PHASES, RateRange, as_dict, range_of, validated
 from sim.result.trace import BOUNDS, CAUSES, StepTrace, Trace
@@ -150,7 +149,7 @@ class RunResult:
         identity["warnings"] = list(me.warnings)
         return {
             "schema": "sparksim.result/1",
-            "sparksim_version": _version(),
+            "sparksim_version": version(),
             **identity,
             **rates,
             "range": as_dict(self.ranges()),
@@ -263,10 +262,3 @@ def _op_shares(steps: Iterable[StepTrace]) -> dict[str, dict[str, float]]:
     spent = by_class(steps)
     total = sum(sum(parts.values()) for parts in spent.values()) or 1.0
     return {name: {cause: ps / total for cause, ps in sorted(parts.items())} for name, parts in sorted(spent.items())}
-
-
-def _version() -> str:
-    try:
-        return version("sparksim")
-    except PackageNotFoundError:
-        return "0.1.0"

@@ -65,6 +65,36 @@ def side(given: Given, search_dirs: Sequence[str | Path] = ()) -> Change:
     return Change(text, {"hardware": text})
 
 
+def beside(given: str | Mapping[str, Any]) -> Change:
+    """Another model on the same machine: "MODEL[,KEY=VALUE...]" or a mapping that names a model.
+
+    Raises:
+        InputError: it names no model, or changes what is not its own; every problem.
+    """
+    if isinstance(given, Mapping):
+        found = _changes(", ".join(f"{key}={value}" for key, value in given.items()), list(given.items()))
+    else:
+        name, _, rest = str(given).partition(",")
+        text = f"model={name.strip()}" if "=" not in name else name
+        pairs = [part.partition("=")[::2] for part in (f"{text},{rest}" if rest else text).split(",")]
+        found = _changes(str(given), [(key.strip(), value.strip()) for key, value in pairs])
+    problems = (
+        [Problem("is that of the first model", "bad_argument", path="hardware")]
+        if "hardware" in found.arguments
+        else []
+    )
+    problems += [
+        Problem("beside a model, only runtime fields can be set", "bad_override", path=path)
+        for path in found.overrides
+        if not path.startswith(("runtime.", "model."))
+    ]
+    if not found.arguments.get("model"):
+        problems.append(Problem(f"{found.label[:80]!r} names no model", "missing_argument", path="beside"))
+    if problems:
+        raise InputError(problems)
+    return found
+
+
 def _check_machine(text: str, search_dirs: Sequence[str | Path]) -> None:
     """A bare word is a machine; a runtime or a recipe is told how it is written."""
     try:

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from sim.component import spec_types
 from sim.errors import InputError, Problem
 from sim.hwspec import json_schema
 from sim.paths import FOLDERS, aliases_of, available, find
 from sim.system.calibrated import calibrated, long_forms
+from sim.system.load_file import LoadFile
 from sim.system.plugins import load_entry_points
 from sim.system.scenario import ScenarioFile
 from sim.system.tables import TABLES
@@ -72,4 +75,7 @@ def schema(kind: str) -> dict[str, Any]:
         return json_schema(spec_types())
     if kind == "runtimes":
         return runtime_schema()
-    return RecipeFile.model_json_schema() if kind == "quants" else ScenarioFile.model_json_schema()
+    if kind == "quants":
+        return RecipeFile.model_json_schema()
+    made: dict[str, Any] = TypeAdapter(ScenarioFile | LoadFile).json_schema()
+    return made

@@ -12,9 +12,10 @@ from sim.hwspec import FieldInfo
 from sim.paths import find
 from sim.system.calibrated import calibrated
 from sim.system.catalogue import FILES, entries, sourced
+from sim.system.load_file import read_load
 from sim.system.op_graph import graph_text, op_graph
 from sim.system.plugins import load_hardware
-from sim.system.scenario import read_scenario
+from sim.system.scenario import read_scenario, scenario_kind
 from sim.system.tables import TABLES
 from sim.system.text_table import text_table
 from sim.units import format_quantity
@@ -225,7 +226,8 @@ def _quant(wanted: Wanted, name: str) -> Shown:
 
 def _scenario(wanted: Wanted, name: str) -> Shown:
     path = find("scenarios", name, wanted.search_dirs)
-    data = read_scenario(path).model_dump(mode="json", by_alias=True)
+    scenario = read_load(path) if scenario_kind(path) == "load" else read_scenario(path)
+    data = scenario.model_dump(mode="json", by_alias=True)
     rows = [
         (key, _plain(value) if value not in (None, {}, []) else "-") for key, value in data.items() if key != "schema"
     ]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from sim.errors import InputError, Problem, SpecError, gather
 from sim.system.calibrated import uninformed
+from sim.system.load_file import read_load
 from sim.system.plugins import load_hardware
-from sim.system.scenario import ScenarioFile, read_scenario
+from sim.system.scenario import OfAModel, read_scenario, scenario_kind
 from sim.workload.hf_config import load_model
 from sim.workload.optrace import read_ops
 from sim.workload.quant import FormatFile, load_quant, resolve_quant
@@ -71,7 +72,7 @@ def _check_formats(path: Path) -> None:
 
 def _check_scenario(path: Path) -> None:
     """The scenario, and everything that it names."""
-    scenario: ScenarioFile = read_scenario(path)
+    scenario: OfAModel = read_load(path) if scenario_kind(path) == "load" else read_scenario(path)
     at, version = ("@", scenario.runtime.version) if scenario.runtime.version else ("", "")
     name = f"{scenario.runtime.name}{at}{version}"
     changes = {key: str(value) for key, value in scenario.runtime.set.items()}

@@ -90,19 +90,19 @@ class MemoryAccount:
         self.runtime = runtime
         self.weights = weights_bytes(model, quant)
         self.own = round(runtime.memory.context_bytes + runtime.memory.workspace_bytes)
-        self._kv = kv
+        self.kv = kv
 
     def with_quant(self, quant: QuantRecipe) -> MemoryAccount:
         """The same with other weights."""
-        return MemoryAccount(self.budget, self.model, quant, self.runtime, self._kv)
+        return MemoryAccount(self.budget, self.model, quant, self.runtime, self.kv)
 
     def sequence(self, tokens: int) -> int:
         """Keys and values of one sequence of `tokens` tokens, in whole blocks, and the state of recurrent layers."""
-        return sequence_bytes(self.model, self.runtime, tokens, self._kv)
+        return sequence_bytes(self.model, self.runtime, tokens, self.kv)
 
     def kv_cache(self, request: Request) -> int:
         """Keys and values of all sequences at their longest, and recurrent states."""
-        return kv_cache_bytes(self.model, self.runtime, request, self._kv)
+        return kv_cache_bytes(self.model, self.runtime, request, self.kv)
 
     def activations(self, request: Request) -> int:
         """Live activations of the widest forward pass, and the logits."""

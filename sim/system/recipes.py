@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 from sim.errors import InputError, Problem
 from sim.paths import available
 from sim.workload.model import ModelSpec
-from sim.workload.quant import QuantRecipe, formats, load_quant, resolve_quant, weights_bytes
+from sim.workload.quant import OUTSIDE_LAYERS, QuantRecipe, formats, load_quant, resolve_quant, weights_bytes
 from sim.workload.runtime import RuntimeSpec
 
 ALIASES = {"auto": "bf16", "fp16": "f16", "float16": "f16", "bfloat16": "bf16", "fp8_e4m3": "fp8"}
@@ -41,19 +41,36 @@ def smaller_recipes(model: ModelSpec, runtime: RuntimeSpec) -> list[QuantRecipe]
     return [load_quant(name) for name in names if model.quantization is None]
 
 
-def recipes_of(model: ModelSpec, runtime: RuntimeSpec, search_dirs: Sequence[str | Path] = ()) -> list[QuantRecipe]:
-    """Every recipe that the checkpoint allows and the runtime has kernels for; the largest first."""
-    found: dict[str, QuantRecipe] = {}
-    for name in available("quants", search_dirs):
-        if name in NOT_ASKED:
-            continue
+def recipes_of(
+    model: ModelSpec, runtime: RuntimeSpec, first: QuantRecipe, search_dirs: Sequence[str | Path] = ()
+) -> list[QuantRecipe]:
+    """Every recipe that the checkpoint allows and the runtime has kernels for; the largest first.
+
+    Of those that store this model alike only one: `first`, or the checkpoint's own. A quantised checkpoint has none
+    with more bits than it has itself.
+    """
+    own = resolve_quant(model, None, runtime.family, search_dirs)
+    most = weights_bytes(model, own) if model.quantization else None
+    found: dict[Hashable, QuantRecipe] = {_stored(model, first): first}
+    names: list[str | QuantRecipe] = [own]
+    names += [name for name in available("quants", search_dirs) if name not in NOT_ASKED]
+    for name in names:
         try:
             recipe = resolve_quant(model, name, runtime.family, search_dirs)
         except InputError:
             continue
-        if _has_kernels(model, recipe, runtime):
-            found.setdefault(recipe.name, recipe)
+        if _has_kernels(model, recipe, runtime) and (most is None or weights_bytes(model, recipe) <= most):
+            found.setdefault(_stored(model, recipe), recipe)
     return sorted(found.values(), key=lambda recipe: (-weights_bytes(model, recipe), recipe.name))
+
+
+def _stored(model: ModelSpec, recipe: QuantRecipe) -> Hashable:
+    """How the recipe stores the model: the format of every class of tensor, layer by layer."""
+    layers = range(len(model.layers))
+    classes = sorted({tensor.tensor_class for tensor in model.tensor_inventory()})
+    depths = {name: model.depth_of(name, 0 if name not in OUTSIDE_LAYERS else None) for name in classes}
+    places = [(name, None if name in OUTSIDE_LAYERS else layer) for name in classes for layer in layers]
+    return tuple(recipe.format_of(name, layer, len(layers), depths[name]).name for name, layer in places)
 
 
 def _has_kernels(model: ModelSpec, recipe: QuantRecipe, runtime: RuntimeSpec) -> bool:

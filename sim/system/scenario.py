@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
@@ -17,7 +17,9 @@ from sim.workload.optrace import SCHEMA as OPS_SCHEMA
 from sim.yamlfile import Document, load_file, read_bytes, validate_model
 
 SCHEMA = "sparksim.scenario/1"
-NOT_YET = ("serve", "tenants", "load", "finetune")
+NOT_YET = ("serve", "tenants", "finetune")
+ELSEWHERE = {"load": "sim.load"}
+"""Kinds that are no run, and what in the library takes them; `sparksim run` takes every kind."""
 DEFAULTS: Mapping[str, Any] = {"hardware": "dgx-spark", "batch": 1, "prompt": 2048, "depth": 0, "output": 128}
 OF_A_MODEL = ("model", "quant", "kv_dtype", "batch", "prompt", "depth", "output")
 _SCHEMA_LINE = re.compile(rb"""^[\s{]*["']?schema["']?\s*:\s*["']?([^\s"',}]+)""", re.MULTILINE)
@@ -47,11 +49,10 @@ class RuntimePart(_Part):
     set: dict[str, Any] = Field({}, description="overrides of its fields, as after --set runtime.")
 
 
-class ScenarioFile(_Part):
-    """A scenario of kind run: one batch, prefill then decode."""
+class OfAModel(_Part):
+    """What scenarios of one model on one runtime share."""
 
     schema_: Literal["sparksim.scenario/1"] = Field(alias="schema")
-    kind: Literal["run"] = Field(description="what is simulated: run")
     title: str = Field("", description="one line for people")
     source: str = Field("", description="where the numbers come from")
     aliases: tuple[str, ...] = ()
@@ -64,6 +65,15 @@ class ScenarioFile(_Part):
     prompt: Tokens = Field(2048, description="new tokens per sequence")
     depth: Tokens = Field(0, description="tokens already cached per sequence")
     output: Tokens = Field(128, description="tokens to generate per sequence")
+
+
+class ScenarioFile(OfAModel):
+    """A scenario of kind run: one batch, prefill then decode."""
+
+    kind: Literal["run"] = Field(description="what is simulated: run")
+
+
+FileT = TypeVar("FileT", bound=OfAModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +101,30 @@ def read_scenario(path: Path, search_dirs: Sequence[str | Path] = (), replaced: 
         message, line = "prompt and output are both 0: there is nothing to run", document.line_of(("prompt",))
         raise SpecError(Problem(message, "nothing_to_run", document.file, line, "prompt"))
 
-    def placed(name: str) -> str:
-        return str(path.parent / name) if name.startswith(("./", "../")) else name
-
-    system = file.system.model_copy(update={"hardware": placed(file.system.hardware)})
-    runtime = file.runtime.model_copy(update={"name": placed(file.runtime.name)})
-    file = file.model_copy(update={"model": placed(file.model), "system": system, "runtime": runtime})
-    _check_names(file, document, search_dirs, replaced)
+    file = placed(file, path)
+    check_names(file, document, search_dirs, replaced)
     return file
 
 
-def _check_names(
-    file: ScenarioFile, document: Document, search_dirs: Sequence[str | Path], replaced: Collection[str]
+def placed(file: FileT, path: Path) -> FileT:
+    """The scenario with names that begin with ./ relative to its file."""
+
+    def beside(name: str) -> str:
+        return str(path.parent / name) if name.startswith(("./", "../")) else name
+
+    system = file.system.model_copy(update={"hardware": beside(file.system.hardware)})
+    runtime = file.runtime.model_copy(update={"name": beside(file.runtime.name)})
+    return file.model_copy(update={"model": beside(file.model), "system": system, "runtime": runtime})
+
+
+def check_names(
+    file: OfAModel, document: Document, search_dirs: Sequence[str | Path], replaced: Collection[str]
 ) -> None:
-    """Everything that the scenario names is there."""
+    """Everything that the scenario names is there.
+
+    Raises:
+        SpecError: it is not; every problem with its line.
+    """
     named = {
         "hardware": ("hardware", ("system", "hardware"), file.system.hardware),
         "model": ("models", ("model",), file.model),
@@ -126,10 +146,27 @@ def _check_names(
 
 def _check_kind(document: Document) -> None:
     kind = document.data.get("kind") if isinstance(document.data, dict) else None
+    line = document.line_of(("kind",))
     if kind in NOT_YET:
-        line, hint = document.line_of(("kind",)), "a scenario of kind run is"
-        message = f"scenarios of kind {kind} are not there yet"
+        message, hint = f"scenarios of kind {kind} are not there yet", "those of kind run and load are"
         raise InputError(Problem(message, "unsupported_scenario", document.file, line, "kind", hint))
+    if kind in ELSEWHERE:
+        message, hint = f"a scenario of kind {kind} is no run", f"`sparksim run` and {ELSEWHERE[kind]} take it"
+        raise InputError(Problem(message, "unsupported_scenario", document.file, line, "kind", hint))
+
+
+def scenario_kind(name: str | Path, search_dirs: Sequence[str | Path] = ()) -> str | None:
+    """The kind that a scenario says it is of; None for an op trace, and where it says none.
+
+    Raises:
+        InputError: there is no such file, or it is unreadable.
+    """
+    path = find_file(name, search_dirs)
+    if not is_scenario(path):
+        return None
+    data = load_file(path).data
+    kind = data.get("kind") if isinstance(data, dict) else None
+    return kind if isinstance(kind, str) else None
 
 
 def find_file(name: str | Path, search_dirs: Sequence[str | Path] = ()) -> Path:
@@ -181,7 +218,7 @@ def asked(
     if file is not None:
         path = find_file(file, search_dirs)
         if is_scenario(path):
-            said, sets = _said(read_scenario(path, search_dirs, flags))
+            said, sets = said_by(read_scenario(path, search_dirs, flags))
             values = dict(DEFAULTS) | said | flags
             own = split_overrides(sets)
             changes = own.with_later(changes)
@@ -194,7 +231,7 @@ def asked(
     return Asked(RunArguments(**values, file=trace), hardware, changes)
 
 
-def _said(scenario: ScenarioFile) -> tuple[dict[str, Any], dict[str, object]]:
+def said_by(scenario: OfAModel) -> tuple[dict[str, Any], dict[str, object]]:
     """What a scenario says, under the names of the flags; and its overrides."""
     version = scenario.runtime.version
     values = {name: getattr(scenario, name) for name in OF_A_MODEL}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, Strict
+from pydantic import BeforeValidator, Field, Strict, model_validator
 
 from sim.workload.runtime_fields import Frozen, Number, Whole, long_form, plain
 
@@ -49,6 +49,17 @@ class Stage(Frozen):
     takes: tuple[Literal["host", "runtime", "activation", "kv_cache"], ...] = Field(
         (), description="classes of memory that are taken in it"
     )
+    kind: str = Field("", description="where the time comes from, if it stands in the short form")
+    source: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_source(cls, value: Any) -> Any:
+        """What a result says of a stage is where its time comes from."""
+        long = value.get("time_s") if isinstance(value, dict) else None
+        if isinstance(long, dict):
+            return {**{key: str(long[key]) for key in ("kind", "source") if key in long}, **value}
+        return value
 
 
 class LoadRules(Frozen):
@@ -68,6 +79,6 @@ class LoadRules(Frozen):
         description="read: into a few pinned buffers, copied while the next one fills; or whole files into its heap, "
         "copied afterwards",
     )
-    tensor_time_s: StageSeconds = Field(0.0, description="what each tensor of the file costs besides")
+    tensor_time_s: StageSeconds = Field(0.0, description="mmap and read: what each tensor of the file costs besides")
     before: tuple[Stage, ...] = Field((), description="stages before the weights")
     after: tuple[Stage, ...] = Field((), description="stages after them, up to the first request")

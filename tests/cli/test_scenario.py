@@ -78,7 +78,8 @@ def test_by_name_and_by_alias(root: Path, tmp_path: Path, scenario: Path, capsys
     result = summary(["Two_Users", "--spec-dir", str(tmp_path)], capsys)
     assert (result["batch"], result["prompt_tokens"]) == (2, 96)
     assert main(["list", "scenarios", "--spec-dir", str(tmp_path), "--json"]) == 0
-    assert [each["name"] for each in json.loads(capsys.readouterr().out)] == ["gpt-oss-120b-chat", "two-users"]
+    names = [each["name"] for each in json.loads(capsys.readouterr().out)]
+    assert names == ["gpt-oss-120b-chat", "gpt-oss-120b-cold-start", "two-users"]
     shipped = summary(["oss-chat", "--prompt", "16", "--output", "2"], capsys)
     assert (shipped["model"], shipped["overrides"]["prompt"]) == ("gpt-oss-120b", "16")
 
@@ -98,7 +99,7 @@ def test_other_kinds_are_refused_by_name(kind: str, scenario: Path, capsys: pyte
     scenario.write_text(TEXT.replace("kind: run", f"kind: {kind}"))
     for verb in ("run", "check"):
         assert main([verb, str(scenario)]) == 2
-        expected = f"{scenario}:2: kind: scenarios of kind {kind} are not there yet; a scenario of kind run is\n"
+        expected = f"{scenario}:2: kind: scenarios of kind {kind} are not there yet; those of kind run and load are\n"
         assert capsys.readouterr().err == expected
 
 

@@ -35,7 +35,9 @@ def test_every_file_of_the_contract(result: RunResult, tmp_path: Path):
     names = {path.name for path in paths}
     assert names >= FILES
     assert {path.name for path in paths if path.parent.name == "plots"} == {
-        f"{name}.{kind}" for name in ("timeline", "ops", "roofline", "memory", "power") for kind in ("svg", "png")
+        f"{name}.{kind}"
+        for name in ("timeline", "ops", "roofline", "memory", "memory_time", "power")
+        for kind in ("svg", "png")
     }
     assert json.loads((tmp_path / "deep" / "out" / "summary.json").read_text()) == result.summary()
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
