@@ -19,6 +19,7 @@ from sim.system.kernel_prediction import KernelBench, Start
 from sim.system.kernel_shapes import launches_of
 from sim.system.machine import Machine
 from sim.system.plugins import load_hardware
+from sim.system.profiles import ProfileStore
 from sim.workload.quant import formats
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import load_runtime
@@ -95,12 +96,12 @@ def figures(errors: Sequence[float]) -> Figures:
 
 
 class KernelValidator:
-    """Predicts rows on one chip with one runtime."""
+    """Predicts rows on one chip with one runtime. `store`: where kernels that were simulated are kept."""
 
-    def __init__(self, machine: Machine, runtime: RuntimeSpec) -> None:
+    def __init__(self, machine: Machine, runtime: RuntimeSpec, store: ProfileStore | None = None) -> None:
         self._machine = machine
         self._runtime = runtime
-        self._bench = KernelBench(machine, runtime)
+        self._bench = KernelBench(machine, runtime, store=store)
 
     def compare(self, row: Measured) -> Compared:
         """The row's op as the collector runs it: bringing activations into the GEMM's format, then the GEMM."""
