@@ -7,7 +7,7 @@ are overridden (`HardwareSpec.override`), and every kernel that does not change 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log
 from typing import Any
@@ -29,6 +29,7 @@ from sim.system.measurements import PHASES, Fields, inference_fields, kernel_fie
 from sim.system.plugins import load_hardware
 from sim.system.profiles import ProfileStore
 from sim.units import format_quantity, parse_quantity
+from sim.workload.hf_config import CONTENTS, TYPICAL_SKEW, load_model
 from sim.workload.runtime_file import LoadedRuntime, load_runtime
 from sim.yamlfile import fits
 
@@ -130,15 +131,23 @@ class Predictor:
                     return None
                 raise
         if isinstance(what, Record):
-            (row,) = compare(what, lambda **given: self._predict(values, given))
+            (row,) = compare(what, lambda **given: self.run_with(values, given))
             return log(row.predicted / row.measured)
         (point,) = validate_microbench(lambda clock: self._machine(MACHINE, values, clock), records=(what,)).rows
         return log(point.simulated / point.record.value)
 
-    def _predict(self, values: Values, given: dict[str, Any]) -> Any:
+    def run_with(self, values: Values, given: dict[str, Any], *, is_typical: bool = False) -> Any:
+        """A run with other numbers; `given`: arguments of `sim.run` as `compare` gives them.
+
+        `is_typical`: experts are picked as by models that have no number of their own for it.
+        """
         settings = given.pop("set")
         own = {name.removeprefix("runtime."): value for name, value in settings.items() if name.startswith("runtime.")}
         rest = {name: value for name, value in settings.items() if not name.startswith("runtime.")}
+        if is_typical:
+            content = rest.pop("workload.content", CONTENTS[0])
+            model = load_model(given["model"], content=content)
+            given["model"] = replace(model, expert_skew=TYPICAL_SKEW[content])
         given["runtime"] = load_runtime(given["runtime"], overrides=own, numbers=values)
         return self._run(hardware=self._hardware(MACHINE, values), set=rest, cache=self._cache, **given)
 

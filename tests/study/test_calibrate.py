@@ -22,8 +22,8 @@ schema: sparksim.runtime/1
 name: toy
 extends: vllm
 base:
-  host_step_s: {value: 2.0e-3, kind: calibrated, range: [1.0e-3, 1.0e-2], source: toy, records: {inference: {bench: server}}}
-  request_s: {value: 5.0e-3, kind: calibrated, range: [1.0e-3, 1.0e-2], source: toy, records: {inference: {bench: server}}}
+  host_step_s: {value: 2.0e-3, kind: calibrated, range: [1.0e-3, 1.0e-2], source: toy, records: {inference: {batch: 1}}}
+  request_s: {value: 5.0e-3, kind: calibrated, range: [1.0e-3, 1.0e-2], source: toy, records: {inference: {batch: 1}}}
 versions:
   "1": {}
 """
