@@ -25,9 +25,12 @@ MOST_PASSES = 6
 STILL = 0.02
 """Share of its range by which a number may still move in a pass."""
 REPRODUCED = 0.02
-"""Share of the least error by which that of the shipped value may be above it."""
+"""Share of the refitted value's error by which that of the shipped value may be above it: then it is reproduced."""
+IMMATERIAL = 0.003
+"""So is one whose error is above it by no more than this: a third of a percent of a time."""
 SURE = 2.0
-"""Or: standard errors of the difference, over the measurements."""
+"""Standard errors of the difference, over the measurements, within which it is scatter: other measurements of the same
+kind could have said the opposite."""
 MOST_OF_A_CLASS = 6
 """Measurements of a class of whole runs that are looked at: more of one class would say the same again."""
 MOVES = 1e-3
@@ -82,8 +85,9 @@ ALL = LeftOut()
 class Refit:
     """One number: its value, and errors as means over classes of |ln(predicted / measured)|.
 
-    `better_by`: how much lower the refitted value's is; `unsure_by`: its standard error over the measurements. `moved`:
-    how many of the measurements the number moves. `why_not`: why it was not refitted; then the rest says nothing.
+    `better_by`: how much lower the refitted value's error is than the shipped one's, the others as they are refitted or
+    all as they ship, whichever makes less of a difference; `unsure_by`: its standard error over the measurements.
+    `moved`: how many of the measurements the number moves. `why_not`: why it was not refitted; all else is then empty.
     """
 
     number: Number
@@ -98,18 +102,24 @@ class Refit:
 
     @property
     def is_reproduced(self) -> bool:
-        """Whether the shipped value is as good as the refitted one, by `REPRODUCED` and `SURE`."""
-        most = max(REPRODUCED * self.error, SURE * self.unsure_by)
-        return not self.why_not and self.moved >= LEAST_RECORDS and self.better_by <= most
+        """Whether the shipped value is as good as the refitted one, by `REPRODUCED` and `IMMATERIAL`."""
+        return self._is_informed and self.better_by <= max(REPRODUCED * self.error, IMMATERIAL)
+
+    @property
+    def is_scatter(self) -> bool:
+        """Whether it is not, but by no more than scatter (`SURE`)."""
+        return self._is_informed and not self.is_reproduced and self.better_by <= SURE * self.unsure_by
+
+    @property
+    def _is_informed(self) -> bool:
+        return not self.why_not and self.moved >= LEAST_RECORDS
 
     @property
     def verdict(self) -> str:
         """In a word or two."""
-        if self.why_not:
-            return self.why_not
-        if self.moved < LEAST_RECORDS:
-            return f"moves only {self.moved} of its records"
-        return "reproduced" if self.is_reproduced else "NOT reproduced"
+        if not self._is_informed:
+            return self.why_not or f"moves only {self.moved} of its records"
+        return "reproduced" if self.is_reproduced else "within scatter" if self.is_scatter else "NOT reproduced"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for --json."""
@@ -127,6 +137,7 @@ class Refit:
             "records": self.count,
             "records_moved": self.moved,
             "is_reproduced": self.is_reproduced,
+            "is_scatter": self.is_scatter,
             "verdict": self.verdict,
         }
 
@@ -253,17 +264,19 @@ class _Search:
         count = len(self._cases[number.name])
         if count < LEAST_RECORDS:
             return Refit(number, number.value, 0.0, 0.0, count, 0, why_not=f"{count} of {LEAST_RECORDS} records")
-        shipped, now = (np.abs(self._errors(number, values)) for values in ({}, self._now))
-        weights = self._weights(number)
-        gains = (shipped - now) * weights * count
-        value = self._now.get(number.name, number.value)
+        name, weights = number.name, self._weights(number)
+        value = self._now.get(name, number.value)
+        now = np.abs(self._errors(number, self._now))
+        shipped = np.abs(self._errors(number, {}))
+        own = np.abs(self._errors(number, self._now | {name: number.value}))
+        gains = min(((each - now) * weights * count for each in (shipped, own)), key=lambda gain: float(gain.sum()))
         return Refit(
             number,
             value,
             float(weights @ shipped),
             float(weights @ now),
             count,
-            self._moved[number.name],
+            self._moved[name],
             float(gains.mean()),
             float(gains.std(ddof=1) / sqrt(count)),
         )

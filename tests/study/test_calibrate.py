@@ -73,7 +73,6 @@ def test_the_median_of_what_would_be_right_is_found(said: dict[str, CalibratedNu
     assert refit.error == pytest.approx(sum(abs(log(best / each)) for each in RIGHT) / 5)
     assert refit.shipped_error == pytest.approx(sum(abs(log(2.0e-3 / each)) for each in RIGHT) / 5)
     assert (refit.count, refit.moved, found.passes, found.is_still) == (5, 5, 1, True)
-    assert not refit.is_reproduced or refit.better_by <= 2 * refit.unsure_by
     assert load_runtime("toy", search_dirs=(tmp_path,)).spec.host_step_s == 2.0e-3  # nothing was written
 
 
