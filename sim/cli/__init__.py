@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sim.cli import check, compare, explain, fit, kernel, lookup, microbench, run, validate
+from sim.cli import calibrate, check, compare, explain, fit, kernel, lookup, microbench, run, validate
 from sim.cli.parser import Parser, error_object, load_plugins
 from sim.errors import SimError
 
@@ -25,6 +25,7 @@ VERBS: dict[str, Any] = {
     "check": check,
     "microbench": microbench,
     "validate": validate,
+    "calibrate": calibrate,
 }
 """Every verb: something with `add_arguments(parser)` and `execute(arguments) -> exit code`."""
 

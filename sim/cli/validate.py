@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 
 from sim.cli import microbench, validate_kernels, validate_power
 from sim.cli.parser import plot_target
@@ -15,6 +16,7 @@ HELP = "hold predictions against published measurements"
 EXAMPLE = """examples:
   sparksim validate inference --check
   sparksim validate inference --runtime llama.cpp --family gpt-oss --parity parity
+  sparksim validate inference --leave-out family
   sparksim validate kernels --chip rtx-pro-6000-server
   sparksim validate microbench --check
   sparksim validate power --check --rows
@@ -32,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     group = parser.add_argument_group("inference")
+    group.add_argument(
+        "--leave-out",
+        choices=("family", "source", "runtime"),
+        help="leave out each of them in turn: numbers refitted without it, its error, and what ranges then hold",
+    )
     group.add_argument("--parity", metavar="FILE", help="draw predicted against measured, as SVG and PNG")
     group.add_argument("--force", action="store_true", help="replace the files of --parity if they exist")
     group.add_argument(
@@ -58,10 +65,36 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _refuse(arguments: argparse.Namespace) -> None:
     """Flags that only `inference` has."""
-    given = [name for name in ("parity", "force", "write_residuals") if getattr(arguments, name)]
+    given = [name for name in ("leave_out", "parity", "force", "write_residuals") if getattr(arguments, name)]
     if given:
         message = f"validate {arguments.what} has no such flag"
         raise InputError([Problem(message, "usage", path=name) for name in given])
+
+
+def _check_leave_out(arguments: argparse.Namespace) -> None:
+    """All records are looked at, and nothing is drawn or written."""
+    names = ("runtime", "family", "check", "rows", "markdown", "parity", "force", "write_residuals")
+    wrong = [Problem("goes not with --leave-out", "usage", path=name) for name in names if getattr(arguments, name)]
+    if wrong:
+        raise InputError(wrong)
+
+
+def _leave_out(arguments: argparse.Namespace) -> int:
+    """Print the table of every family, source or runtime left out."""
+    from sim import api  # noqa: PLC0415 - loaded only for this verb
+    from sim.study.informing import Informing, Predictor  # noqa: PLC0415
+    from sim.study.leave_out import leave_out, to_text  # noqa: PLC0415
+    from sim.study.validate import validate_inference  # noqa: PLC0415
+    from sim.system.calibrated import calibrated  # noqa: PLC0415
+
+    _check_leave_out(arguments)
+    said = calibrated()
+    with tempfile.TemporaryDirectory() as cache, ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
+        predictor = Predictor(api.run, said, cache)
+        report = validate_inference(api.run, progress=progress)
+        found = leave_out(arguments.leave_out, report, Informing().numbers(said), predictor, progress)
+    print(json.dumps(found.to_dict(), indent=2) if arguments.json else to_text(found))
+    return 0
 
 
 def _check_residuals(arguments: argparse.Namespace) -> None:
@@ -73,6 +106,8 @@ def _check_residuals(arguments: argparse.Namespace) -> None:
 
 
 def _inference(arguments: argparse.Namespace) -> int:
+    if arguments.leave_out:
+        return _leave_out(arguments)
     from sim import api  # noqa: PLC0415 - loaded only for this verb
     from sim.paths import shipped_data  # noqa: PLC0415
     from sim.result.ranges import shipped  # noqa: PLC0415

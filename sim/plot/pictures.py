@@ -45,7 +45,8 @@ memory = _in_house_style(_memory)
 memory_time = _in_house_style(_memory_time)
 power = _in_house_style(_power)
 DRAWN = {
-    "timeline": timeline, "ops": ops, "roofline": roofline, "memory": memory, "memory_time": memory_time, "power": power,
+    "timeline": timeline, "ops": ops, "roofline": roofline,
+    "memory": memory, "memory_time": memory_time, "power": power,
 }  # fmt: skip
 """Every picture: name -> function of a result."""
 

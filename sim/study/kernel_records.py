@@ -2,8 +2,8 @@
 
 The rule: by chip, table, format, runtime and size class (attention: and head size) so many rows as `DRAWN` says, at
 random with a seed of its own for each of these, from the rows whose sizes fall into the calibration half
-(`Measured.is_calibrated`) and that are judged (GEMMs: n*k from 2^20 on). Rows that numbers do not rest on are never
-here: `tests/validation/kernel_rows.yaml` has some of those, in the same form.
+(`Measured.is_calibrated`). GEMMs of n*k below 2^20, which no target judges but which tell of launches, are a class of
+their own. Rows that no number rests on are never here: `tests/validation/kernel_rows.yaml` has some, in the same form.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def draw(rows: Iterable[Measured]) -> list[Measured]:
     """The rows of `rows` that ship, in their order."""
     groups: dict[tuple[str, ...], list[Measured]] = defaultdict(list)
     for row in rows:
-        if row.op in DRAWN.get(row.chip, {}) and row.version == VERSIONS[row.runtime] and _may_rest_on(row):
-            size_class = Compared(row, row.latency_s, "").size_class
+        if row.op in DRAWN.get(row.chip, {}) and row.version == VERSIONS[row.runtime] and row.is_calibrated:
+            size_class = Compared(row, row.latency_s, "").size_class if is_counted(row) else "small"
             head_dim = row.sizes["head_dim"] if row.op == "attention" and row.chip == next(iter(DRAWN)) else ""
             groups[row.chip, row.table, row.dtype, row.runtime, size_class, str(head_dim)].append(row)
     chosen = []
@@ -58,10 +58,6 @@ def draw(rows: Iterable[Measured]) -> list[Measured]:
         picked = random.Random(f"{SEED} {' '.join(key)}").sample(range(len(group)), wanted)
         chosen += [group[index] for index in sorted(picked)]
     return chosen
-
-
-def _may_rest_on(row: Measured) -> bool:
-    return row.is_calibrated and is_counted(row)
 
 
 def to_text(rows: Sequence[Measured]) -> str:

@@ -83,10 +83,13 @@ def write(rows: Sequence[Compared], root: Path) -> Path:
     return path
 
 
-def coverage(rows: Sequence[Row], left_out: Callable[[Row], str]) -> dict[str, tuple[int, int]]:
+def coverage(
+    rows: Sequence[Row], left_out: Callable[[Row], str], also: Callable[[Row], str] | None = None
+) -> dict[str, tuple[int, int]]:
     """How many rows lie in the range that the others give them, and of how many: all, and by phase and runtime.
 
-    `left_out`: rows with the same answer are left out together: a record, a source, a family.
+    `left_out`: rows with the same answer are left out together: a record, a source, a family. `also`: a name by which
+    they are counted besides.
     """
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     known = [row for row in rows if row.ran is not None]
@@ -96,7 +99,7 @@ def coverage(rows: Sequence[Row], left_out: Callable[[Row], str]) -> dict[str, t
             continue
         assert row.ran is not None
         is_inside = found.low <= row.measured / row.predicted <= found.high
-        for name in ("all", row.phase, row.ran.runtime):
+        for name in {"all", row.phase, row.ran.runtime, *([also(row)] if also else [])}:
             counts[name][0] += is_inside
             counts[name][1] += 1
     return {name: (inside, n) for name, (inside, n) in counts.items()}

@@ -21,6 +21,7 @@ from sim.system.kernel_prediction import KernelBench, Start
 from sim.system.kernel_shapes import launches_of
 from sim.system.machine import Machine
 from sim.system.plugins import load_hardware
+from sim.system.profiles import ProfileStore
 from sim.workload.quant import formats
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import load_runtime
@@ -97,14 +98,27 @@ def figures(errors: Sequence[float]) -> Figures:
 
 
 class KernelValidator:
-    """Predicts rows on one chip with one runtime. `sustained_hz`: what the collector's loop leaves of the clock."""
+    """Predicts rows on one chip with one runtime. `sustained_hz`: what the collector's loop leaves of the clock.
 
-    def __init__(self, hardware: HardwareSpec, runtime: RuntimeSpec, sustained_hz: float | None = None) -> None:
+    `stores`: the profiles that a machine has already, where they are shared.
+    """
+
+    def __init__(
+        self,
+        hardware: HardwareSpec,
+        runtime: RuntimeSpec,
+        sustained_hz: float | None = None,
+        stores: Callable[[Machine], ProfileStore] | None = None,
+    ) -> None:
         self._hardware = hardware
         self._runtime = runtime
         self._sustained_hz = sustained_hz
+        self._stores = stores
         self._machine = Machine(hardware)
-        self._benches = {self._machine.gpu.clock: KernelBench(self._machine, runtime)}
+        self._benches = {self._machine.gpu.clock: self._bench(self._machine)}
+
+    def _bench(self, machine: Machine) -> KernelBench:
+        return KernelBench(machine, self._runtime, store=self._stores(machine) if self._stores else None)
 
     def compare(self, row: Measured) -> Compared:
         """The row's op as the collector runs it: bringing activations into the GEMM's format, then the GEMM."""
@@ -117,7 +131,7 @@ class KernelValidator:
     def _at(self, clock_hz: float, row: Measured) -> Compared:
         if clock_hz not in self._benches:
             slower = self._hardware.override("gpu.clock", f"{clock_hz / 1e6:g} MHz")
-            self._benches[clock_hz] = KernelBench(Machine(slower), self._runtime)
+            self._benches[clock_hz] = self._bench(Machine(slower))
         bench = self._benches[clock_hz]
         ops = launches_of(row.op, self._runtime, row.dtype, row.sizes)
         before = launched_first(row, ops, self._runtime, bench)

@@ -95,14 +95,23 @@ def predict_kernel(
 
 
 class KernelBench:
-    """Runs ops of one runtime on one machine, one after the other. `has_lanes`: keep what the SMs did, for pictures."""
+    """Runs ops of one runtime on one machine, one after the other. `has_lanes`: keep what the SMs did, for pictures.
+
+    `store`: profiles of this machine's kernels, in the same mode; a new one if not given.
+    """
 
     def __init__(
-        self, machine: Machine, runtime: RuntimeSpec, *, is_full: bool = False, has_lanes: bool = False
+        self,
+        machine: Machine,
+        runtime: RuntimeSpec,
+        *,
+        is_full: bool = False,
+        has_lanes: bool = False,
+        store: ProfileStore | None = None,
     ) -> None:
         self._machine = machine
         self._lowering = Lowering(runtime, formats(), machine.gpu.sms, estimator(machine.device(Engine())))
-        self._store = ProfileStore(machine.device, machine.device_key(), None, is_full=is_full)
+        self._store = store or ProfileStore(machine.device, machine.device_key(), None, is_full=is_full)
         self._boundary_ps = launch_costs(machine, runtime, "prefill", 1).boundary_ps
         self._is_full = is_full
         self._has_lanes = has_lanes

@@ -15,6 +15,7 @@ from sim.errors import InputError, Problem, SpecError, WorkloadError
 from sim.paths import find, is_path
 from sim.units import parse_quantity
 from sim.workload.kernel_table import check_libraries, expand
+from sim.workload.numbers import Numbers, with_numbers
 from sim.workload.quant import formats
 from sim.workload.runtime import RuntimeFile, RuntimeSpec
 from sim.workload.sites import FAMILY_SITES, MOE_SITES, SITES
@@ -54,6 +55,7 @@ ALIASES = {
 }
 _FACTOR = re.compile(r"x\s*([0-9.]+)", re.ASCII)
 _LONGEST_VERSION = 60
+NONE: Numbers = {}
 Place = tuple[Key, ...]
 Read = tuple[Document, RuntimeFile]
 
@@ -68,25 +70,30 @@ class LoadedRuntime:
 
 
 def load_runtime(
-    ref: str, *, overrides: Mapping[str, str] | None = None, search_dirs: Sequence[str | Path] = ()
+    ref: str,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    search_dirs: Sequence[str | Path] = (),
+    numbers: Numbers = NONE,
 ) -> LoadedRuntime:
     """Reads the runtime that `NAME[@VERSION]` or a path stands for.
 
     `overrides`: field -> text, as after `runtime.`; "x2" multiplies. No version: the newest described. An undescribed
-    one: the newest described that is not later, with a warning.
+    one: the newest described that is not later, with a warning. `numbers`: other values for numbers of this file and of
+    those that it rests on, by the names that `sparksim list calibrated` prints; those of other files change nothing.
 
     Raises:
         SpecError: the file is wrong, every problem with its line.
-        InputError: no such runtime or version, or a field that cannot be set.
+        InputError: no such number, runtime or version, or a field that cannot be set.
     """
     name, at, version = ref.rpartition("@") if "@" in ref and not _is_file(ref) else (ref, "", "")
     if at and not version:
         raise InputError(Problem("no version stands behind the @", "unknown_version", path="runtime"))
-    document, file = _read(find("runtimes", name, search_dirs), search_dirs)
+    document, file = _read(find("runtimes", name, search_dirs), search_dirs, numbers)
     chosen, warnings = _version(file, version)
-    spec = _resolve(document, file, chosen, {}, search_dirs)
+    spec = _resolve(document, file, chosen, {}, search_dirs, numbers)
     if overrides:
-        spec = _resolve(document, file, chosen, _settings(overrides, spec), search_dirs)
+        spec = _resolve(document, file, chosen, _settings(overrides, spec), search_dirs, numbers)
     return LoadedRuntime(spec, tuple(sorted((overrides or {}).items())), warnings)
 
 
@@ -126,7 +133,9 @@ def _read_cached(path: str, _stamp: tuple[int, int] | None) -> tuple[Document, R
     return document, file
 
 
-def _read(path: Path, search_dirs: Sequence[str | Path] = (), below: tuple[Path, ...] = ()) -> Read:
+def _read(
+    path: Path, search_dirs: Sequence[str | Path] = (), numbers: Numbers = NONE, below: tuple[Path, ...] = ()
+) -> Read:
     """The file in `path`, what it extends already in its base. `below`: files that lead to it."""
     try:
         stat = path.stat()
@@ -134,6 +143,8 @@ def _read(path: Path, search_dirs: Sequence[str | Path] = (), below: tuple[Path,
     except (OSError, ValueError):
         stamp = None
     document, file = _read_cached(str(path), stamp)
+    if numbers:
+        file = with_numbers(file, path.stem, numbers)
     if file.extends is None:
         return document, file
     if path in below:
@@ -141,7 +152,7 @@ def _read(path: Path, search_dirs: Sequence[str | Path] = (), below: tuple[Path,
         raise SpecError(Problem(f"{path.name} extends itself", "bad_value", document.file, line, "extends"))
     name, _, version = file.extends.partition("@")
     other = path.parent / name if name.startswith(("./", "../")) else find("runtimes", name, search_dirs)
-    _, parent = _read(other, search_dirs, (*below, path))
+    _, parent = _read(other, search_dirs, numbers, (*below, path))
     label, _ = _version(parent, version)
     inherited = reduce(merge, _changes(parent, label), parent.base)
     base = merge(inherited, file.base)
@@ -249,9 +260,9 @@ def _check_backend(text: str, spec: RuntimeSpec) -> None:
         raise InputError(Problem(message, "bad_value", hint=f"there are: {', '.join(sorted(known))}"))
 
 
-def _kernels_of(search_dirs: Sequence[str | Path], runtime: str) -> Mapping[str, Any]:
+def _kernels_of(search_dirs: Sequence[str | Path], numbers: Numbers, runtime: str) -> Mapping[str, Any]:
     """The kernel rules in another runtime's base, as they stand in its file."""
-    rules = _read(find("runtimes", runtime, search_dirs), search_dirs)[1].base.get("kernels", {})
+    rules = _read(find("runtimes", runtime, search_dirs), search_dirs, numbers)[1].base.get("kernels", {})
     return rules if isinstance(rules, dict) else {}
 
 
@@ -261,6 +272,7 @@ def _resolve(
     chosen: str,
     settings: Mapping[str, Any],
     search_dirs: Sequence[str | Path] = (),
+    numbers: Numbers = NONE,
 ) -> RuntimeSpec:
     """The version `chosen` with `settings` (dotted name -> value) on top, checked as a whole."""
     merged: dict[str, Any] = file.base
@@ -293,7 +305,7 @@ def _resolve(
     try:
         check_libraries(libraries)
         if isinstance(merged.get("kernels"), dict):
-            merged["kernels"] = expand(merged["kernels"], partial(_kernels_of, search_dirs), libraries)
+            merged["kernels"] = expand(merged["kernels"], partial(_kernels_of, search_dirs, numbers), libraries)
         spec = RuntimeSpec.model_validate(merged)
     except WorkloadError as error:
         found = [replace(each, file=document.file, line=_line(document, layer, each)) for each in error.problems]
