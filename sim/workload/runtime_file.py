@@ -266,15 +266,8 @@ def _kernels_of(search_dirs: Sequence[str | Path], numbers: Numbers, runtime: st
     return rules if isinstance(rules, dict) else {}
 
 
-def _resolve(
-    document: Document,
-    file: RuntimeFile,
-    chosen: str,
-    settings: Mapping[str, Any],
-    search_dirs: Sequence[str | Path] = (),
-    numbers: Numbers = NONE,
-) -> RuntimeSpec:
-    """The version `chosen` with `settings` (dotted name -> value) on top, checked as a whole."""
+def _layered(file: RuntimeFile, chosen: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[Place]]:
+    """The base with every version's changes up to `chosen` and the settings on top; and their places."""
     merged: dict[str, Any] = file.base
     layers: list[Place] = [("base",)]
     for label, changes in file.versions.items():
@@ -286,7 +279,19 @@ def _resolve(
         outer, _, inner = name.rpartition(".")
         merged = merge(merged, {outer: {inner: value}} if outer else {name: value})
     said = {"name": file.name, "version": chosen, "title": file.title, "source": file.source}
-    merged = {"family": file.name} | merged | said
+    return {"family": file.name} | merged | said, layers
+
+
+def _resolve(
+    document: Document,
+    file: RuntimeFile,
+    chosen: str,
+    settings: Mapping[str, Any],
+    search_dirs: Sequence[str | Path] = (),
+    numbers: Numbers = NONE,
+) -> RuntimeSpec:
+    """The version `chosen` with `settings` (dotted name -> value) on top, checked as a whole."""
+    merged, layers = _layered(file, chosen, settings)
 
     def layer(place: Place) -> Place:
         """Where the value at `place` was said last."""
