@@ -59,6 +59,7 @@ layers: setup
 validate: setup
 	$(bin)/sparksim validate inference --check
 	$(bin)/sparksim validate microbench --check
+	$(bin)/sparksim validate memory --check
 
 check:
 	@$(MAKE) --no-print-directory lint

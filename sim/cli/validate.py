@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 
-from sim.cli import microbench, validate_kernels, validate_power
+from sim.cli import microbench, validate_kernels, validate_memory, validate_power
 from sim.cli.parser import plot_target
 from sim.cli.progress import ProgressLine
 from sim.errors import InputError, Problem
@@ -18,6 +18,7 @@ EXAMPLE = """examples:
   sparksim validate inference --runtime llama.cpp --family gpt-oss --parity parity
   sparksim validate inference --leave-out family
   sparksim validate kernels --chip rtx-pro-6000-server
+  sparksim validate memory --check
   sparksim validate microbench --check
   sparksim validate power --check --rows
   sparksim validate ablation"""
@@ -25,7 +26,7 @@ EXAMPLE = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    parser.add_argument("what", choices=("inference", "kernels", "microbench", "power", "ablation"))
+    parser.add_argument("what", choices=("inference", "kernels", "memory", "microbench", "power", "ablation"))
     parser.add_argument("--runtime", help="only this runtime")
     parser.add_argument("--family", help="only models whose name begins so")
     parser.add_argument("--check", action="store_true", help="exit 3 when a target is broken")
@@ -54,6 +55,8 @@ def execute(arguments: argparse.Namespace) -> int:
         _refuse(arguments)
     if arguments.what == "kernels":
         return validate_kernels.execute(arguments)
+    if arguments.what == "memory":
+        return validate_memory.execute(arguments)
     if arguments.what == "microbench":
         return microbench.check(arguments)
     if arguments.what == "power":

@@ -69,7 +69,10 @@ RESULT_KEYS: dict[str, tuple[str, str]] = {
     "memory.claimed_bytes": ("B", "what the machine shows as used once the runtime is up: its whole share"),
     "memory.at_once": ("sequences", "how many of the sequences fit together"),
     "memory.when_full": ("", "what the runtime does about the others: refuse, preempt or retract"),
-    "memory.is_marginal": ("", "whether the verdict is within 3 % of the capacity"),
+    "memory.is_marginal": (
+        "",
+        "whether the verdict is within 3 % of the capacity, or the share leaves the machine less",
+    ),
     "memory.refusal": ("", "why the runtime would not even start; null where it would"),
     **{f"phases.PHASE.{key}": value for key, value in _PHASE.items()},
     **{key: value for key, value in _PHASE.items() if key.startswith(("bound", "causes", "dram"))},

@@ -120,7 +120,7 @@ def _quant_fit(account: MemoryAccount, request: Request) -> QuantFit:
         account.needed(request),
         margin,
         account.fits(request),
-        account.budget.is_close(margin),
+        account.is_marginal(request),
     )
 
 

@@ -21,6 +21,7 @@ OTHERS = (
     "sparksim.collectors/1",
     "sparksim.kernels/1",
     "sparksim.measurements/1",
+    "sparksim.memory/1",
     "sparksim.microbench/1",
     "sparksim.power/1",
     "sparksim.published_kernels/1",

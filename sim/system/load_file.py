@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 
 from sim.errors import InputError, Problem
-from sim.hwspec import BytesPerSecond, Seconds
 from sim.system.arguments import Changes, RunArguments, split_overrides
 from sim.system.load import LoadRequest
 from sim.system.scenario import DEFAULTS, OfAModel, check_names, find_file, placed, said_by
 from sim.system.weight_reading import Link
+from sim.units import parse_quantity
 from sim.yamlfile import load_file, problems_of, validate_model
 
 Overrides = Mapping[str, object] | Iterable[str]
@@ -22,12 +22,26 @@ _TEXT = WithJsonSchema({"type": "string"})
 OF_A_LOAD = ("origin", "how", "network", "compiled")
 
 
+def _read(unit: str) -> Callable[[object], float]:
+    """Reads a quantity of that unit, for pydantic."""
+
+    def read(value: object) -> float:
+        try:
+            return parse_quantity(value, unit)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+
+    return read
+
+
 class NetworkPart(BaseModel):
     """The network that weights come over."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    bandwidth: Annotated[BytesPerSecond, _TEXT] = Field(description="what a long transfer gets, headers paid")
-    latency: Annotated[Seconds, _TEXT] = Field(description="there and back")
+    bandwidth: Annotated[float, BeforeValidator(_read("B/s")), _TEXT] = Field(
+        gt=0, description="what a long transfer gets, headers paid"
+    )
+    latency: Annotated[float, BeforeValidator(_read("s")), _TEXT] = Field(ge=0, description="there and back")
 
 
 class LoadFile(OfAModel):
@@ -86,6 +100,7 @@ def asked_load(
         InputError: the file is wrong, or a keyword; every problem.
     """
     flags = {name: value for name, value in given.items() if value is not None}
+    rest = {name: flags.pop(name) for name in ("seed", "is_full") if name in flags}
     changes, values = split_overrides(overrides), dict(DEFAULTS)
     own: dict[str, Any] = {"origin": "nvme", "how": None, "network": None, "compiled": False}
     if file is not None:
@@ -96,7 +111,6 @@ def asked_load(
         changes = split_overrides(sets).with_later(changes)
         changes.given |= {name: str(value) for name, value in flags.items()}
     own |= {name: flags.pop(name) for name in OF_A_LOAD if name in flags}
-    rest = {name: flags.pop(name) for name in ("seed", "is_full") if name in flags}
     values |= flags
     hardware = values.pop("hardware")
     values = dict.fromkeys(("model", "runtime", "quant", "kv_dtype")) | values | rest

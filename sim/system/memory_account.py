@@ -60,9 +60,19 @@ class Budget:
             return min(round(self.at_start * fraction) - rest, free - rest - activations)
         return min(self.claim, free) - rest - activations
 
+    def claimed(self, rest: int, activations: int, kv_cache: int) -> int:
+        """What the machine shows as used once the runtime is up: a runtime with a share takes all of it."""
+        if self.rules.when_full != "refuse":
+            kv_cache = max(kv_cache, self.room(rest, activations))
+        return self.reserved + self.others + self.host + rest + activations + kv_cache
+
     def is_close(self, margin: int) -> bool:
         """Whether so much room, or so much too little, is within what published pairs can tell."""
         return abs(margin) <= MARGIN * self.capacity
+
+    def is_marginal(self, margin: int, claimed: int) -> bool:
+        """Whether it fits, or does not, by little; or leaves the machine little where the runtime takes its share."""
+        return self.is_close(margin) or (margin >= 0 and self.visible - claimed <= MARGIN * self.capacity)
 
 
 def budget_of(hardware: HardwareSpec, rules: MemoryRules, beside: int = 0) -> Budget:
@@ -126,11 +136,11 @@ class MemoryAccount:
 
     def claimed(self, request: Request) -> int:
         """What the machine shows as used once the runtime is up, bytes."""
-        budget, kv_cache = self.budget, self.kv_cache(request)
-        if budget.rules.when_full != "refuse":
-            kv_cache = max(kv_cache, self.room(request))
-        apart = budget.reserved + budget.others + budget.host
-        return apart + self.weights + self.own + self.activations(request) + kv_cache
+        return self.budget.claimed(self.weights + self.own, self.activations(request), self.kv_cache(request))
+
+    def is_marginal(self, request: Request) -> bool:
+        """Whether the verdict is within what published pairs can tell."""
+        return self.budget.is_marginal(self.margin(request), self.claimed(request))
 
     def most_sequences(self, request: Request, limit: int) -> int:
         """How many sequences like those of `request` fit together, at most `limit`; 0 where not one does."""

@@ -48,7 +48,7 @@ def memory_use(account: MemoryAccount, request: Request, smaller: Callable[[], l
         claimed_bytes=account.claimed(request),
         at_once=request.batch if fits else account.most_sequences(request, request.batch),
         when_full=budget.rules.when_full,
-        is_marginal=budget.is_close(margin),
+        is_marginal=account.is_marginal(request),
         refusal=budget.refusal,
     )
 

@@ -63,7 +63,8 @@ class Spent:
     source: int = 0
     cpu: int = 0
     copy: int = 0
-    marks: list[int] = field(default_factory=list)
+    marks: list[tuple[int, int, int, int]] = field(default_factory=list)
+    """After each window: when it was done, and the three times so far."""
 
 
 def system_of(machine: Machine) -> OsSpec:
@@ -181,7 +182,8 @@ class Reader:
             while len(under_way) < min(plan.depth, windows - number) and self._parts:
                 under_way.append(self._requester.fetch(self._parts, 1, plan.latency_ps))
             yield from self._window(under_way.popleft() if under_way else None)
-            self.spent.marks.append(engine.now)
+            spent = self.spent
+            spent.marks.append((engine.now, spent.source, spent.cpu, spent.copy))
             if (number + 1) % chunk == 0 and not self._progress(min(self._total, (number + 1) * plan.window)):
                 return
             if number + 1 == STEADY and not self._is_full:
@@ -213,11 +215,11 @@ class Reader:
 
     def _fold(self, done: int, windows: int, chunk: int) -> None:
         """The rest takes as long per window as the later half of those that were stepped."""
-        marks, half = self.spent.marks, STEADY // 2
-        period, left = (marks[-1] - marks[-1 - half]) / half, windows - done
-        scale = left / done
-        for name in ("source", "cpu", "copy"):
-            setattr(self.spent, name, round(getattr(self.spent, name) * (1 + scale)))
+        half, left = STEADY // 2, windows - done
+        later, sooner = self.spent.marks[-1], self.spent.marks[-1 - half]
+        period, *each = ((end - begin) / half for end, begin in zip(later, sooner, strict=True))
+        for name, ps in zip(("source", "cpu", "copy"), each, strict=True):
+            setattr(self.spent, name, getattr(self.spent, name) + round(ps * left))
         while left > 0:
             step = min(left, chunk)
             self._engine.warp(round(period * step))

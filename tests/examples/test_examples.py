@@ -61,8 +61,8 @@ def differences(expected: str, printed: str) -> list[str]:
     return found if lines[0] == lines[1] else [*found, f"expected {lines[0]} lines, printed {lines[1]}"]
 
 
-def test_there_are_five_examples_each_with_its_question_and_its_output(root: Path) -> None:
-    assert [name[:2] for name in EXAMPLES] == ["01", "02", "03", "04", "05"]
+def test_there_are_six_examples_each_with_its_question_and_its_output(root: Path) -> None:
+    assert [name[:2] for name in EXAMPLES] == ["01", "02", "03", "04", "05", "06"]
     for name in EXAMPLES:
         text = (root / "examples" / f"{name}.py").read_text(encoding="utf-8")
         assert "?" in text.split('"""')[1].split("\n")[0], name
@@ -158,12 +158,25 @@ def forty_models_slow_down_with_bytes_and_with_experts(ran: Ran) -> None:
     assert [model for model, rates in by_model.items() if rates != sorted(rates, reverse=True)] == []
 
 
+def what_fits_is_smaller_and_reading_without_mmap_is_faster(ran: Ran) -> None:
+    """BF16 is the largest and does not fit; a mapped file takes at least twice as long as one that is read."""
+    weights = ran.numbers(r": (\S+) GB of weights")
+    fits = [" fits" in line for line in ran.text.splitlines() if "GB of weights, " in line]
+    assert weights == sorted(weights, reverse=True)
+    assert not fits[0]
+    assert fits == sorted(fits)
+    mapped, read, warm = ran.numbers(r"by \w+: (\S+) s,")
+    assert mapped > 2 * read > 4 * warm
+    assert (ran.folder / "drawn" / "cold_start.svg").exists()
+
+
 PROPERTIES = {
     "01_predict": prediction_keeps_below_sustained_memory_and_its_figures_agree,
     "02_change_a_number": decode_rises_with_bandwidth_until_the_link_binds,
     "03_own_accelerator": accelerator_takes_its_share_and_the_memory_traffic_stays,
     "04_replay_op_trace": replay_is_exact_and_every_kind_of_op_is_there,
     "05_forty_models": forty_models_slow_down_with_bytes_and_with_experts,
+    "06_what_fits": what_fits_is_smaller_and_reading_without_mmap_is_faster,
 }
 
 

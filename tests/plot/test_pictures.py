@@ -187,6 +187,20 @@ def test_memory_fills_the_bar(results: dict[str, RunResult]):
     assert f"would fit: {use.would_fit}" in words
 
 
+def test_memory_over_time_is_as_high_as_the_timeline(results: dict[str, RunResult]):
+    for case in ("both", "batch"):
+        timeline = results[case].memory_timeline
+        assert timeline is not None
+        fig = _figure(results[case], "memory_time")
+        top = max(path.vertices[:, 1].max() for each in fig.axes[0].collections for path in each.get_paths())
+        assert top * 1e9 == pytest.approx(timeline.high_water_bytes)
+        words = _words(fig)
+        assert f"{timeline.high_water_bytes / 1e9:.1f} GB as used" in words
+        assert f"weights, at most {results[case].memory.weights_bytes / 1e9:.1f} GB" in words
+    assert "first token" in _words(_figure(results["both"], "memory_time"))
+    assert "nothing ran" in _words(_figure(results["does-not-fit"], "memory_time"))
+
+
 def test_what_there_is_nothing_of_is_said(results: dict[str, RunResult]):
     for name in ("timeline", "ops", "roofline"):
         assert "nothing" in _words(_figure(results["does-not-fit"], name))
@@ -196,8 +210,8 @@ def test_what_there_is_nothing_of_is_said(results: dict[str, RunResult]):
 
 
 def test_all_pictures_of_a_result_are_written(results: dict[str, RunResult], tmp_path: Path):
-    everything = {"timeline", "ops", "roofline", "memory", "power"}
-    for case, names in {"does-not-fit": {"memory"}, "no-flops": everything - {"memory"}}.items():
+    drawn = {"timeline", "ops", "roofline", "power"}
+    for case, names in {"does-not-fit": {"memory"}, "no-flops": drawn}.items():
         folder = tmp_path / case
         folder.mkdir()
         written = draw_all(results[case], folder)

@@ -1,0 +1,34 @@
+"""`sparksim validate memory`: verdicts, memory in use, sizes and load times beside published ones."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from sim.cli.progress import ProgressLine
+from sim.errors import InputError, Problem
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """0, or 3 with --check when a target is broken."""
+    from sim import api  # noqa: PLC0415 - loaded only for this verb
+    from sim.study.validate_memory import validate_memory  # noqa: PLC0415
+    from sim.system.prepared import Prepared, prepare  # noqa: PLC0415
+
+    given = [name for name in ("runtime", "family", "markdown") if getattr(arguments, name)]
+    if given:
+        raise InputError([Problem("validate memory has no such flag", "usage", path=name) for name in given])
+
+    def prepared(settings: Mapping[str, object] | None = None, **named: Any) -> Prepared:
+        return prepare(named, settings or {}, None, (), "off", api.load_hardware)
+
+    with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
+        report = validate_memory(prepared, api.load, progress)
+    print(json.dumps(report.to_dict(), indent=2) if arguments.json else report.to_text(rows=arguments.rows))
+    broken = report.broken_targets()
+    for line in broken:
+        print(f"broken: {line}", file=sys.stderr)
+    return 3 if arguments.check and broken else 0
