@@ -1,4 +1,4 @@
-"""How many tokens a step with drafts yields: published acceptance lengths, and what they say for another number of drafts.
+"""How many tokens a step with drafts yields: published acceptance lengths, for the number of drafts that is asked for.
 
 A draft is accepted where those before it were, with a chance that depends on the drafting method and on the text. A
 step of k drafts then yields (1 - a^(k+1)) / (1 - a) tokens on average, its own one counted (Leviathan et al., arXiv

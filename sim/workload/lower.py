@@ -84,6 +84,7 @@ def _decode(
     knots = _decode_knots(passes, steps, build)
     if guess is None:
         return knots
+    drafted: list[tuple[Block, ...]]
     if guess.draft is None:
         drafted = [(draft_block(model, quant, runtime, one, kv_dtype, guess),) for one in passes]
     else:
@@ -99,7 +100,8 @@ def _drafting_passes(
 ) -> tuple[Block, ...]:
     """Passes of a drafting model, one token of every sequence each."""
     assert guess.draft is not None
-    one = Pass(verify.sequences, 1, verify.context, verify.sequences)
+    padded = runtime.graph_tokens(verify.sequences, verify.sequences)
+    one = Pass(verify.sequences, 1, verify.context, verify.sequences, padded)
     step = build_step(guess.draft, guess.quant or quant, runtime, one, kv_dtype, "draft", 1.0)
     return tuple(
         replace(block, ops=tuple(renamed(op, f"draft{number}") for op in block.ops))

@@ -52,10 +52,7 @@ class Speculation:
 
 
 def read_speculation(
-    said: Mapping[str, str],
-    model: ModelSpec,
-    default_drafts: int = 0,
-    load: Callable[[str], ModelSpec] | None = None,
+    said: Mapping[str, str], model: ModelSpec, default_drafts: int = 0, load: Callable[[str], ModelSpec] | None = None
 ) -> Speculation | None:
     """What `workload.draft`, `.draft_tokens`, `.acceptance_length` and `.draft_content` say; None without them.
 
@@ -75,7 +72,9 @@ def read_speculation(
     if content not in CONTENTS:
         guess = closest(content, CONTENTS)
         hint = f"did you mean {guess!r}?" if guess else f"one of {', '.join(CONTENTS)}"
-        problems.append(Problem(f"unknown content {content[:40]!r}", "bad_override", path="workload.draft_content", hint=hint))
+        problems.append(
+            Problem(f"unknown content {content[:40]!r}", "bad_override", path="workload.draft_content", hint=hint)
+        )
     length = _length(given.get("acceptance_length"), drafts, problems)
     if problems:
         raise InputError(problems)
@@ -87,8 +86,8 @@ def read_speculation(
     low, high = (length_of(each, drafts) for each in (found.low, found.high))
     other = f" (nothing is published of {content})" if of != content else ""
     note = (
-        f"acceptance length {length:.2f} of {drafts + 1} is not given: the middle of {low:.2f} to {high:.2f}, published "
-        f"for {method} on {of}{other}: {found.source}; --set workload.acceptance_length=... says another"
+        f"acceptance length {length:.2f} of {drafts + 1} is not given: the middle of {low:.2f} to {high:.2f}, "
+        f"published for {method} on {of}{other}: {found.source}; --set workload.acceptance_length=... says another"
     )
     return Speculation(drafts, length, method, draft, note=note)
 
@@ -169,6 +168,7 @@ class _DraftPass:
 
     sequences: int
     context: int
+    padded: int
     query: int = 1
 
     @property
@@ -179,15 +179,17 @@ class _DraftPass:
 def draft_block(
     model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, verify: PassShape, kv_dtype: str, guess: Speculation
 ) -> Block:
-    """The ops of one draft by a head, as often as there are drafts: embedding, joining projection, layer, head, choice."""
+    """The ops of one draft by a head, repeated for each: embedding, joining projection, layer, head and choice."""
     assert model.drafter is not None
     is_eagle3 = guess.method == "eagle3"
-    small = replace(model, layers=(model.drafter,), extra=(), vocab_size=EAGLE3_VOCAB if is_eagle3 else model.vocab_size)
+    small = replace(
+        model, layers=(model.drafter,), extra=(), vocab_size=EAGLE3_VOCAB if is_eagle3 else model.vocab_size
+    )
     own = quant.format_of("mtp", None, 1)
     formats = replace(quant, default=own, more_bits=(), own=frozenset())
     head = own if is_eagle3 else quant.format_of("head", None, len(model.layers))
     formats = replace(formats, classes=(("head", head),))
-    one = _DraftPass(verify.sequences, verify.context)
+    one = _DraftPass(verify.sequences, verify.context, runtime.graph_tokens(verify.sequences, verify.sequences))
     build = LayerBuilder(small, formats, runtime, one, kv_dtype)
     ops = list(build.head_of_step())
     build.begin("join")
