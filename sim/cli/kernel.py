@@ -24,23 +24,27 @@ SIZES = {
     "mla": ("kv_rank", "rope_dim", "nope_dim", "value_dim"),
     "gdn": ("key_heads", "value_heads", "key_dim"),
     "mamba2": ("groups", "state"),
+    "all_reduce": ("ranks", "algorithm"),
     "norm, quantize": ("rows", "width"),
     "elementwise": ("elements", "reads", "writes"),
-    "copy": ("size",),
+    "copy, all_reduce": ("size",),
 }
 REAL = frozenset({"skew", "power", "reads", "writes"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    parser.add_argument("op", help="gemm, attention, moe, mla, gdn, mamba2, norm, elementwise, quantize or copy")
+    parser.add_argument(
+        "op", help="gemm, attention, moe, mla, gdn, kda, mamba2, norm, elementwise, quantize, all_reduce or copy"
+    )
     parser.add_argument("--hardware", default="dgx-spark", help="machine (default dgx-spark)")
     parser.add_argument("--runtime", default="vllm", help="NAME[@VERSION] whose kernels run it (default vllm)")
     parser.add_argument("--dtype", help="format of the weights; attention: of the KV cache")
     for op, names in SIZES.items():
         group = parser.add_argument_group(f"sizes of {op}")
         for name in names:
-            group.add_argument(f"--{name.replace('_', '-')}", type=float if name in REAL else int)
+            kind = str if name == "algorithm" else float if name in REAL else int
+            group.add_argument(f"--{name.replace('_', '-')}", type=kind)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--full", action="store_true", help="simulate every CTA and K-step")
     mode.add_argument("--folded", action="store_true", help="advance steady states in closed form (default)")
@@ -86,17 +90,16 @@ def text(result: KernelResult) -> str:
 
     longest, data = result.longest, result.to_dict()
     tile = " x ".join(str(size) for size in longest.tile)
-    shape = ", ".join(f"{name} {value:,.12g}" for name, value in result.shape.items())
+    shape = ", ".join(
+        f"{name} {value if isinstance(value, str) else f'{value:,.12g}'}" for name, value in result.shape.items()
+    )
     where = f"{result.runtime}@{result.runtime_version} on {result.hardware} at {result.clock_hz / 1e6:,.0f} MHz"
     lines = [
         f"{result.op} {result.dtype}: {shape}; {where}",
         "",
         _row("takes", format_quantity(result.duration_s, "s"), f"and {format_quantity(result.launch_s, 's')} of "
              f"kernel boundaries, {len(result.launches)} launch{'es' if len(result.launches) > 1 else ''}"),
-        _row("kernel", longest.kernel, f"tile {tile} on {longest.mma}, {longest.stages} stages, "
-             f"split-K {longest.split_k}"),
-        _row("grid", f"{longest.ctas:,} CTAs", f"{longest.waves:.2f} waves, {longest.occupancy} per SM at once"),
-        _row("computes", f"{data['achieved']['flops_per_s'] / 1e12:.1f} TFLOP/s", _peak(result)),
+        *(_grid(result, tile) if longest.mma else [_row("way", longest.kernel, "")]),
         _row("memory", f"{data['achieved']['dram_bytes_per_s'] / 1e9:,.0f} GB/s",
              f"of {result.sustained_bytes_per_s / 1e9:,.0f} sustained; {result.bytes['dram'] / 1e6:,.1f} MB"),
         _row("L2", f"{data['achieved']['l2_bytes_per_s'] / 1e9:,.0f} GB/s", f"{result.bytes['l2'] / 1e6:,.1f} MB"),
@@ -107,6 +110,18 @@ def text(result: KernelResult) -> str:
         lines += ["", "launches"]
         lines += [_row(one.site, format_quantity(one.duration_ps / 1e12, "s"), one.kernel) for one in result.launches]
     return "\n".join(lines)
+
+
+def _grid(result: KernelResult, tile: str) -> list[str]:
+    """The kernel and its CTAs."""
+    longest, achieved = result.longest, result.to_dict()["achieved"]["flops_per_s"]
+    made_of = f"tile {tile} on {longest.mma}, {longest.stages} stages, split-K {longest.split_k}"
+    held = f"{longest.waves:.2f} waves, {longest.occupancy} per SM at once"
+    return [
+        _row("kernel", longest.kernel, made_of),
+        _row("grid", f"{longest.ctas:,} CTAs", held),
+        _row("computes", f"{achieved / 1e12:.1f} TFLOP/s", _peak(result)),
+    ]
 
 
 def _row(name: str, value: str, more: str) -> str:

@@ -13,6 +13,7 @@ from sim.component.nic import Nic
 from sim.component.nvme import Nvme
 from sim.component.os import Os
 from sim.component.pcie import Pcie
+from sim.component.peers import Peers
 from sim.component.power import Power
 from sim.component.system_cache import SystemCache
 from sim.component.tlb import Tlb
@@ -31,6 +32,7 @@ COMPONENTS: dict[str, type[Component]] = {
     "nvme": Nvme,
     "os": Os,
     "pcie": Pcie,
+    "peers": Peers,
     "power": Power,
     "system_cache": SystemCache,
     "tlb": Tlb,

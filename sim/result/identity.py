@@ -34,6 +34,8 @@ class Identity:
     """Peak read rate of L2; 0 where it is not known."""
     architecture: str | None = None
     """The model's, as its config.json says it; None for an op trace."""
+    speculation: dict[str, str | float | bool | None] | None = None
+    """Drafting method, model, drafts of a step, and what a step yields; None without drafts."""
     is_shipped_machine: bool = False
     """It is a machine of ours, nothing of it set by hand."""
     is_shipped_model: bool = False

@@ -70,7 +70,7 @@ class KernelResult:
     runtime: str
     runtime_version: str
     dtype: str
-    shape: Mapping[str, float]
+    shape: Mapping[str, float | str]
     launches: tuple[LaunchResult, ...]
     peaks: Mapping[str, float]
     sustained_bytes_per_s: float

@@ -42,7 +42,9 @@ def start_of(row: Measured, capacity: float, *, is_quantized: bool) -> Start:
 
     Whole tensors lie evenly over the sets, so that what fits all stays and what does not is all gone (LRU).
     """
-    starts = {"attention": _attention, "moe": _moe, "mla": _mla, "gdn": _gdn, "quantize": _quantize}
+    starts = {"attention": _attention, "moe": _moe, "mla": _mla, "gdn": _gdn, "kda": _kda, "quantize": _quantize}
+    if row.op == "all_reduce":
+        return Start()
     return starts.get(row.op, _gemm)(row, capacity, is_quantized)
 
 
@@ -67,6 +69,17 @@ def _gdn(row: Measured, capacity: float, _is_quantized: bool) -> Start:
     tokens = sizes["batch"] * sizes["query"]
     states = 4.0 * sizes["batch"] * sizes["value_heads"] * sizes["key_dim"] * sizes["value_dim"]
     inputs = 2.0 * tokens * (2 * sizes["key_heads"] * sizes["key_dim"] + sizes["value_heads"] * sizes["value_dim"])
+    return Start(float(inputs + states <= capacity), float(inputs + states <= capacity))
+
+
+def _kda(row: Measured, capacity: float, _is_quantized: bool) -> Start:
+    sizes = row.sizes
+    width = sizes["heads"] * sizes["head_dim"]
+    sets = 1 if sizes["query"] == 1 else 2  # prompts leave their states beside those that they began with
+    states, inputs = (
+        sets * 4.0 * sizes["batch"] * width * sizes["head_dim"],
+        10.0 * sizes["batch"] * sizes["query"] * width,
+    )
     return Start(float(inputs + states <= capacity), float(inputs + states <= capacity))
 
 

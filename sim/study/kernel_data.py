@@ -32,6 +32,8 @@ SYSTEMS = {
 """Our machines, and what the package calls them."""
 RUNTIMES = {"vllm": "vllm", "sglang": "sglang", "tensorrt-llm": "trtllm"}
 """Our runtimes, and what the package calls them."""
+BUILDS = {"0.1.dev19262": "0.26.0"}
+"""Builds between releases (vLLM of 27 July 2026), and the release before them."""
 DTYPES = {
     "bfloat16": "bf16",
     "fp8": "fp8",
@@ -55,6 +57,8 @@ DRAWN_BY = {
     "moe": ("hidden", "intermediate"),
     "mla": ("heads", "batch"),
     "gdn": ("value_heads", "batch"),
+    "kda": ("heads", "batch"),
+    "all_reduce": ("size", "ranks"),
     "quantize": ("width", "width"),
 }
 """The two sizes by which half of the rows are drawn for calibration."""
@@ -184,7 +188,7 @@ def _rows(path: Path, chip: str, runtime: str, op: str) -> Iterator[Measured]:
     if missing:
         message = f"has no column {', '.join(missing)}"
         raise InputError(Problem(message, code="bad_table", file=str(path), hint="another version of the package?"))
-    version = path.parent.name
+    version = BUILDS.get(path.parent.name, path.parent.name)
     for values in zip(*(table[name] for name in reader.columns), strict=True):
         dtype, shape, latency_ms = reader.read(values)
         if dtype in DTYPES and latency_ms > 0.0 and (runtime, dtype) not in WITHOUT_GRAPH:
@@ -304,6 +308,29 @@ def _gdn(values: Sequence[Any]) -> tuple[str, Shape, float]:
     return known, tuple((name, int(size)) for name, size in sizes.items()), float(latency)
 
 
+KDA_COLUMNS = ("kernel_source", "phase", "batch_size", "seq_len", "num_v_heads", "head_v_dim", "latency")
+KDA_KERNELS = frozenset({"chunk_kda", "flashkda_fwd", "fused_recurrent_kda_packed_decode"})
+
+
+def _kda(values: Sequence[Any]) -> tuple[str, Shape, float]:
+    """The delta rule; convolutions, kernels that hold one too, and verification have rows that are passed over."""
+    source, phase, batch, query, heads, dim, latency = values
+    sizes = {"batch": int(batch), "query": int(query), "heads": int(heads), "head_dim": int(dim)}
+    is_decode = phase == "generation"
+    fits = source in KDA_KERNELS and phase != "verify" and is_decode == (query == 1) == ("decode" in source)
+    return "bfloat16" if fits else str(source), tuple(sizes.items()), float(latency)
+
+
+ALL_REDUCE_COLUMNS = ("kernel_source", "allreduce_dtype", "num_gpus", "message_size", "latency")
+
+
+def _all_reduce(values: Sequence[Any]) -> tuple[str, Shape, float]:
+    """Messages are counted in elements. What was launched outside of a graph is passed over."""
+    source, dtype, ranks, elements, latency = values
+    known = "eager" if source.endswith("_eager") else str(dtype)
+    return known, (("size", 2 * int(elements)), ("ranks", int(ranks))), float(latency)
+
+
 def _quantize(values: Sequence[Any]) -> tuple[str, Shape, float]:
     dtype, rows, width, latency = values
     return str(dtype), (("rows", int(rows)), ("width", int(width))), float(latency)
@@ -317,6 +344,10 @@ READERS = {
     "mla-context": Reader("mla", "mla/{}/*/context_mla_perf.parquet", MLA_COLUMNS, _mla, _one),
     "mla-generation": Reader("mla", "mla/{}/*/generation_mla_perf.parquet", MLA_COLUMNS, _mla, _one),
     "gdn": Reader("gdn", "linear_attention/{}/*/gdn_perf.parquet", GDN_COLUMNS, _gdn, _one),
+    "kda": Reader("kda", "kda/{}/*/kda_perf.parquet", KDA_COLUMNS, _kda, _one),
+    "all_reduce": Reader(
+        "all_reduce", "comm/{}/*/custom_allreduce_perf.parquet", ALL_REDUCE_COLUMNS, _all_reduce, _one
+    ),
     "quantize": Reader(
         "quantize", "quantize/{}/*/scale_matrix_perf.parquet", ("quant_dtype", "m", "k", "latency"), _quantize, _one
     ),

@@ -69,7 +69,9 @@ class Compared:
         if self.row.op == "attention":
             seen = sizes["batch"] * sizes["context"]
             return f"keys {'up to 2^12' if seen <= 2**12 else 'up to 2^16' if seen <= 2**16 else 'above'}"
-        if self.row.op in ("mla", "gdn"):
+        if self.row.op == "all_reduce":
+            return f"{sizes['ranks']} ranks, {'up to 2^20 B' if sizes['size'] <= 2**20 else 'above'}"
+        if self.row.op in ("mla", "gdn", "kda"):
             tokens = sizes["batch"] * sizes["query"]
             return f"tokens {'up to 2^8' if tokens <= 2**8 else 'up to 2^12' if tokens <= 2**12 else 'above'}"
         if self.row.op == "quantize":
@@ -326,7 +328,12 @@ def described(chip: str, runtime: str, version: str, search_dirs: Folders = ()) 
     """The validator of a chip and a runtime's version (or the newest described before it); None without either."""
     if runtime not in available("runtimes", search_dirs) or chip not in available("hardware", search_dirs):
         return None
-    spec = load_runtime(f"{runtime}@{version}", search_dirs=search_dirs).spec
+    try:
+        spec = load_runtime(f"{runtime}@{version}", search_dirs=search_dirs).spec
+    except InputError as refused:
+        if all(problem.code == "unknown_version" for problem in refused.problems):
+            return None  # older than any that is described
+        raise
     return KernelValidator(load_hardware(chip, {}, search_dirs), spec, sustained_clocks().get(f"{chip} {runtime}"))
 
 

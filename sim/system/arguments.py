@@ -11,6 +11,7 @@ from sim.workload.hf_config import CONTENTS, load_model
 from sim.workload.model import ModelSpec
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime_file import LoadedRuntime, load_runtime
+from sim.workload.speculate import SETTINGS
 
 MOST_SEQUENCES = 65536
 MOST_TOKENS = 2**27
@@ -127,10 +128,11 @@ class Changes:
 
 ELSEWHERE = {
     "quant": "take another recipe with --quant, or a recipe file of your own (`sparksim show quants fp8 --yaml`)",
-    "workload": "use --batch, --prompt, --depth and --output; content, draft_tokens and acceptance_length are set",
+    "workload": "use --batch, --prompt, --depth and --output; content, draft, draft_tokens, draft_content and "
+    "acceptance_length are set",
 }
 """What `--set` does not change, and what does."""
-WORKLOAD = frozenset({"workload.content", "workload.draft_tokens", "workload.acceptance_length"})
+WORKLOAD = frozenset({"workload.content", *(f"workload.{name}" for name in SETTINGS)})
 """What it does change of the workload."""
 
 

@@ -25,7 +25,7 @@ from sim.system.job import Job, kernel_job
 from sim.system.machine import Machine
 from sim.system.residency import Residency
 from sim.workload.graph import Step
-from sim.workload.op import Copy, Host, Op
+from sim.workload.op import AllReduce, Copy, Host, Op
 from sim.workload.quant import formats
 
 SMALLEST_FLUSH_BYTES = 4096
@@ -101,6 +101,8 @@ class StepRunner:
             return Job(op, "host", duration, {"step": duration})
         if isinstance(op, Copy):
             return self._machine.copy(op)
+        if isinstance(op, AllReduce):
+            return self._machine.all_reduce(op)
         kernel = self._lowering.kernel(op, inputs_resident=inputs_resident)
         if flushed_bytes >= SMALLEST_FLUSH_BYTES:
             kernel = replace(kernel, flush_bytes=float(round(flushed_bytes)))

@@ -23,7 +23,7 @@ from sim.system.kernel_shapes import launches_of
 from sim.system.machine import Machine
 from sim.system.prediction import launch_costs, runnable
 from sim.system.profiles import ProfileStore
-from sim.workload.op import Attention, Elementwise, Op
+from sim.workload.op import AllReduce, Attention, Elementwise, Op
 from sim.workload.quant import formats
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import LoadedRuntime, load_runtime
@@ -68,7 +68,7 @@ def predict_kernel(
     hardware: HardwareSpec,
     loaded: LoadedRuntime,
     dtype: str,
-    sizes: Mapping[str, float],
+    sizes: Mapping[str, float | str],
     *,
     types: Mapping[str, type[Component]],
     changes: Changes,
@@ -120,6 +120,9 @@ class KernelBench:
         """The launches; after the first that reads, each finds what the one before wrote in L2, as far as that fits."""
         results = []
         for op in ops:
+            if isinstance(op, AllReduce):
+                results.append(self._collective(op))
+                continue
             kernel = self._kernel(op, start)
             start = replace(start, dirty_bytes=start.dirty_bytes - kernel.flush_bytes)
             if self._lowering.traffic(op).input_bytes:
@@ -154,6 +157,29 @@ class KernelBench:
         return [
             self._launch(one, made, *self._simulate(made)) for one in extra for made in [self._kernel(one, Start())]
         ]
+
+    def _collective(self, op: AllReduce) -> LaunchResult:
+        """A sum over machines: one kernel, of which only the traffic is looked at."""
+        job = self._machine.all_reduce(op)
+        return LaunchResult(
+            kernel=job.component,
+            site=op.kind,
+            duration_ps=job.duration_ps,
+            boundary_ps=self._boundary_ps,
+            causes=job.causes,
+            tile=(op.size_bytes,),
+            stages=1,
+            split_k=1,
+            mma="",
+            ctas=1,
+            waves=1.0,
+            occupancy=1,
+            dram_bytes=job.dram_read_bytes + job.dram_write_bytes,
+            l2_bytes=0.0,
+            shared_memory_bytes=0.0,
+            flops=0.0,
+            events=1,
+        )
 
     def store_site(self, op: Op) -> str:
         """The site whose launches bring new keys and values into the cache that the kernel of `op` reads."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from sim.errors import InputError, Problem
-from sim.workload.op import Attention, Elementwise, Gemm, GroupedGemm, Op, Scan
+from sim.workload.op import ALGORITHMS, AllReduce, Attention, Elementwise, Gemm, GroupedGemm, Op, Scan
 from sim.workload.op_builder import choose_kernel
 from sim.workload.quant import formats
 from sim.workload.runtime import RuntimeSpec
@@ -16,6 +16,8 @@ from sim.yamlfile import closest
 LARGEST = 2**31
 MLA_SIZES = {"kv_rank": 512, "rope_dim": 64, "nope_dim": 128, "value_dim": 128}
 """Sizes of DeepSeek's and Kimi's latent attention."""
+CHOICES = {"algorithm": ALGORITHMS}
+"""Sizes that are words."""
 Shape = Mapping[str, float]
 
 
@@ -24,7 +26,7 @@ class Sizes:
     """The names of an op's sizes: those it needs, and those it may leave out with what they then are."""
 
     needed: tuple[str, ...]
-    optional: Mapping[str, float | None]
+    optional: Mapping[str, float | str | None]
     about: str
 
 
@@ -58,17 +60,25 @@ OPS: dict[str, Sizes] = {
     "norm": Sizes(("rows", "width"), {}, "RMS norm of rows with the residual's sum, as the runtime fuses it"),
     "elementwise": Sizes(("elements",), {"reads": 1, "writes": 1}, "arrays read and written, dtype wide"),
     "quantize": Sizes(("rows", "width"), {}, "activations brought into the format that dtype's GEMM wants"),
+    "kda": Sizes(
+        ("batch", "query", "heads"),
+        {"head_dim": 128},
+        "Kimi delta attention: norms of queries and keys, what is done inside of chunks, the pass over the states",
+    ),
+    "all_reduce": Sizes(
+        ("size", "ranks"),
+        {"algorithm": "auto"},
+        "bytes of each rank summed over all; one_shot and two_shot are libraries' kernels, ring and tree NCCL's",
+    ),
     "copy": Sizes(("size",), {}, "bytes from device memory to device memory"),
 }
 """Every op that is modelled."""
-LATER = ("kda", "all_reduce")
-"""Ops that the command knows by name and refuses."""
 FRACTIONS = frozenset({"skew", "power", "reads", "writes"})
 MAY_BE_ZERO = FRACTIONS | {"gated"}
 SHAPE_NAMES = tuple(dict.fromkeys(name for sizes in OPS.values() for name in (*sizes.needed, *sizes.optional)))
 
 
-def check_shape(op: str, dtype: str | None, shape: Mapping[str, object]) -> dict[str, float]:
+def check_shape(op: str, dtype: str | None, shape: Mapping[str, object]) -> dict[str, float | str]:
     """The sizes of `op`, complete.
 
     Raises:
@@ -99,16 +109,13 @@ def check_shape(op: str, dtype: str | None, shape: Mapping[str, object]) -> dict
     if problems:
         raise InputError(problems)
     defaults = {name: value for name, value in sizes.optional.items() if value is not None}
-    return defaults | {name: value for name, value in given.items() if isinstance(value, int | float)}
+    return defaults | {name: value for name, value in given.items() if isinstance(value, int | float | str)}
 
 
 def _of_op(op: str) -> list[Problem]:
     if op in OPS:
         return []
-    if op in LATER:
-        hint = f"modelled: {', '.join(OPS)}"
-        return [Problem(f"op {op!r} is not modelled yet", code="unsupported_op", path="op", hint=hint)]
-    guess = closest(op, [*OPS, *LATER])
+    guess = closest(op, list(OPS))
     hint = f"did you mean {guess!r}?" if guess else f"there are: {', '.join(OPS)}"
     return [Problem(f"unknown op {op[:40]!r}", code="unknown_op", path="op", hint=hint)]
 
@@ -118,10 +125,15 @@ def _of_size(op: str, name: str, value: object, known: Sequence[str]) -> list[Pr
         guess = closest(name, known)
         hint = f"did you mean {guess!r}?" if guess else f"it takes {', '.join(known)}"
         return [Problem(f"{op} has no size {name!r}", code="unknown_size", path=name, hint=hint)]
+    if name in CHOICES:
+        if value in CHOICES[name]:
+            return []
+        hint = f"there are: {', '.join(CHOICES[name])}"
+        return [Problem(f"unknown {name} {str(value)[:40]!r}", code="bad_argument", path=name, hint=hint)]
     if isinstance(value, bool) or not isinstance(value, int if name not in FRACTIONS else int | float):
         return [Problem(f"must be a whole number, not {value!r}", code="bad_argument", path=name)]
     assert isinstance(value, int | float)
-    least = 0 if name in MAY_BE_ZERO else 1
+    least = 0 if name in MAY_BE_ZERO else 2 if name == "ranks" else 1
     if not isfinite(value) or not least <= value <= (
         100 if name in ("skew", "power") else 2**46 if name == "size" else LARGEST
     ):
@@ -153,13 +165,17 @@ def _together(op: str, shape: Mapping[str, object]) -> list[Problem]:
     ]
 
 
-def launches_of(op: str, runtime: RuntimeSpec, dtype: str, shape: Shape) -> list[Op]:
+def launches_of(op: str, runtime: RuntimeSpec, dtype: str, shape: Mapping[str, float | str]) -> list[Op]:
     """The kernel launches of `op`, in order; each reads what the one before wrote.
 
     Raises:
         InputError: the runtime has no kernel for this format and shape.
     """
-    sizes = {name: value if name in FRACTIONS else int(value) for name, value in shape.items()}
+    numbers = {name: value for name, value in shape.items() if not isinstance(value, str)}
+    if op == "all_reduce":
+        size, ranks = int(numbers["size"]), int(numbers["ranks"])
+        return [AllReduce(id=op, size_bytes=size, ranks=ranks, algorithm=str(shape.get("algorithm", "auto")))]
+    sizes = {name: value if name in FRACTIONS else int(value) for name, value in numbers.items()}
     return BUILDERS[op](runtime, dtype, sizes)
 
 
@@ -251,41 +267,48 @@ def _mla(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
 
 
 def _gdn(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
-    batch, query, key_heads, heads = (int(s[name]) for name in ("batch", "query", "key_heads", "value_heads"))
-    tokens, key_dim, value_dim = batch * query, int(s.get("key_dim", 128)), int(s.get("value_dim", 128))
-    norms = site_launches(runtime, "linear_norm", tokens * 2 * key_heads * key_dim, tokens * 2 * key_heads)
-    chunks = site_launches(runtime, "linear_chunk", tokens * heads * value_dim, tokens) if query > 1 else []
+    key_heads, heads = int(s["key_heads"]), int(s["value_heads"])
+    dims = int(s.get("key_dim", 128)), int(s.get("value_dim", 128))
+    return _recurrence(runtime, dtype, s, "gdn", heads, key_heads, *dims)
+
+
+def _kda(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
+    heads, dim = int(s["heads"]), int(s.get("head_dim", 128))
+    return _recurrence(runtime, dtype, s, "kda", heads, heads, dim, dim)
+
+
+def _mamba2(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
+    heads, groups = int(s["heads"]), int(s["groups"])
+    return _recurrence(runtime, dtype, s, "mamba2", heads, groups, int(s.get("state", 128)), int(s.get("head_dim", 64)))
+
+
+def _recurrence(
+    runtime: RuntimeSpec, dtype: str, s: Shape, name: str, heads: int, key_heads: int, key_dim: int, value_dim: int
+) -> list[Op]:
+    """A pass over states and, of a prompt, what comes before it: norms (delta rules), products inside of chunks."""
+    batch, query = int(s["batch"]), int(s["query"])
+    tokens, is_delta = batch * query, name != "mamba2"
+    before: list[Op] = []
+    if query > 1 and is_delta:
+        norm = "kda_norm" if name == "kda" else "linear_norm"
+        before += site_launches(runtime, norm, tokens * 2 * key_heads * key_dim, tokens * 2 * key_heads)
+    if query > 1:
+        chunk = "kda_chunk" if name == "kda" else "linear_chunk"
+        before += site_launches(runtime, chunk, tokens * heads * value_dim, tokens)
     scan = Scan(
-        id="gdn",
+        id=name,
         batch=batch,
         heads=heads,
         key_heads=key_heads,
         key_dim=key_dim,
         value_dim=value_dim,
         query=query,
-        is_delta=True,
+        is_delta=is_delta,
+        has_channel_decay=name == "kda",
         dtype=dtype,
         state_dtype=runtime.state_dtype,
     )
-    return [*(norms if query > 1 else []), *chunks, scan]
-
-
-def _mamba2(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
-    batch, query, heads, groups = (int(s[name]) for name in ("batch", "query", "heads", "groups"))
-    tokens, head_dim, state = batch * query, int(s.get("head_dim", 64)), int(s.get("state", 128))
-    chunks = site_launches(runtime, "linear_chunk", tokens * heads * head_dim, tokens) if query > 1 else []
-    scan = Scan(
-        id="mamba2",
-        batch=batch,
-        heads=heads,
-        key_heads=groups,
-        key_dim=state,
-        value_dim=head_dim,
-        query=query,
-        dtype=dtype,
-        state_dtype=runtime.state_dtype,
-    )
-    return [*chunks, scan]
+    return [*before, scan]
 
 
 def _norm(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
@@ -321,6 +344,7 @@ BUILDERS: dict[str, Callable[[RuntimeSpec, str, Shape], list[Op]]] = {
     "moe": _moe,
     "mla": _mla,
     "gdn": _gdn,
+    "kda": _kda,
     "mamba2": _mamba2,
     "norm": _norm,
     "elementwise": _elementwise,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from math import log2
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,10 +16,12 @@ from sim.component.l2 import L2Spec
 from sim.component.memory import MemorySpec
 from sim.component.nic import NicSpec
 from sim.component.nvme import NvmeSpec
+from sim.component.peers import PeersSpec
 from sim.component.profile import Device
 from sim.component.system_cache import SystemCacheSpec
 from sim.component.tlb import TlbSpec
 from sim.component.transfer import Hop, Part, Requester
+from sim.cost.all_reduce import Latencies, chosen
 from sim.engine import Behaviour, Engine
 from sim.errors import Problem, WiringError, WorkloadError
 from sim.hwspec import ComponentSpec, HardwareSpec
@@ -26,7 +29,7 @@ from sim.system.job import Job
 from sim.system.memory_rates import with_rates
 from sim.system.plugins import checked_hop, checked_share, code_of, named_failure
 from sim.units import ps_from_seconds
-from sim.workload.op import Copy, Custom, Host, Op
+from sim.workload.op import AllReduce, Copy, Custom, Host, Op
 
 SpecT = TypeVar("SpecT", bound=ComponentSpec)
 
@@ -222,6 +225,38 @@ class Machine:
         causes = {moved.cause: moved.duration_ps}
         return self._job(op, f"copy:{op.source}-{op.target}", moved.duration_ps, causes, moved, read, write)
 
+    def all_reduce(self, op: AllReduce) -> Job:
+        """A sum over equal machines, as each of them sees it: its link sends while memory is read and written.
+
+        Raises:
+            WorkloadError: nothing joins the machine to others, or not to so many.
+        """
+        name = next((name for name, spec in self._specs.items() if isinstance(spec, PeersSpec)), None)
+        peers = self._specs[name] if name else None
+        if not isinstance(peers, PeersSpec) or name is None or op.ranks > peers.most_ranks:
+            most = f"joins at most {peers.most_ranks}" if isinstance(peers, PeersSpec) else "has nothing that joins it"
+            hint = "a component of type `peers` in its file says what joins it to others"
+            message = f"{self.hardware.name} {most} to other machines; the op wants {op.ranks}"
+            raise WorkloadError(Problem(message, code="no_peers", path=op.id, hint=hint))
+        link = Latencies(
+            peers.step_latency, peers.bulk_latency, peers.flag_latency, peers.via == "nvlink", peers.via == "network"
+        )
+        ways = [[name]] if peers.through is None else self.ways_to_memory(peers.through)
+        hop = self.hop(peers.through or name, Engine())
+        left = peers.per_doubling ** (log2(op.ranks) - 1)
+        rate = hop.rates["write"] * left if hop else 0.0
+        plan = chosen(op.size_bytes, op.ranks, op.algorithm, link, rate, has_custom=op.ranks <= peers.custom_ranks)
+        sent = plan.sent_bytes / left  # what a link that is slower by `left` would move in the same time
+        parts = [(each, sent / len(ways), access) for way in ways for each in way for access in ("read", "write")]
+        aside = {each for way in ways[1:] for each in way} - set(ways[0])
+        memory = self._name_of(MemorySpec)
+        moved = self._move([*parts, (memory, plan.sent_bytes, "read"), (memory, float(op.size_bytes), "write")], aside)
+        wait = ps_from_seconds(plan.wait_s)
+        causes = {moved.cause: moved.duration_ps, "dependency": wait}
+        kind = f"all_reduce:{plan.algorithm}" + (f" {plan.protocol}" if plan.protocol else "")
+        read, write = plan.sent_bytes, float(op.size_bytes)
+        return self._job(op, kind, moved.duration_ps + wait, causes, moved, read, write)
+
     def end(self, name: str) -> str:
         """The component that an end of a copy stands for."""
         return "cpu0" if name == "cpu" and name not in self.components else name
@@ -267,7 +302,7 @@ class Machine:
             WorkloadError: the component that the op is for is not there, or does not accept it.
         """
         wanted = op.component if isinstance(op, Custom) else None
-        if wanted == self.gpu_name or isinstance(op, Copy | Host):
+        if wanted == self.gpu_name or isinstance(op, Copy | AllReduce | Host):
             return None
         for component in self._takers:
             if wanted in (None, component.name):

@@ -93,26 +93,38 @@ def budget_of(hardware: HardwareSpec, rules: MemoryRules, beside: int = 0) -> Bu
 class MemoryAccount:
     """One model on one runtime: what it needs for a request, and how much of it fits into a budget."""
 
-    def __init__(self, budget: Budget, model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, kv: Format) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        model: ModelSpec,
+        quant: QuantRecipe,
+        runtime: RuntimeSpec,
+        kv: Format,
+        draft: tuple[ModelSpec, QuantRecipe] | None = None,
+    ) -> None:
+        """`draft`: a model that drafts beside this one, which holds weights and a cache too."""
         self.budget = budget
         self.model = model
         self.quant = quant
         self.runtime = runtime
-        self.weights = weights_bytes(model, quant)
+        self._draft = draft
+        self.weights = weights_bytes(model, quant) + (weights_bytes(*draft) if draft else 0)
         self.own = round(runtime.memory.context_bytes + runtime.memory.workspace_bytes)
         self.kv = kv
 
     def with_quant(self, quant: QuantRecipe) -> MemoryAccount:
         """The same with other weights."""
-        return MemoryAccount(self.budget, self.model, quant, self.runtime, self.kv)
+        return MemoryAccount(self.budget, self.model, quant, self.runtime, self.kv, self._draft)
 
     def sequence(self, tokens: int) -> int:
         """Keys and values of one sequence of `tokens` tokens, in whole blocks, and the state of recurrent layers."""
-        return sequence_bytes(self.model, self.runtime, tokens, self.kv)
+        own = sequence_bytes(self._draft[0], self.runtime, tokens, self.kv) if self._draft else 0
+        return sequence_bytes(self.model, self.runtime, tokens, self.kv) + own
 
     def kv_cache(self, request: Request) -> int:
         """Keys and values of all sequences at their longest, and recurrent states."""
-        return kv_cache_bytes(self.model, self.runtime, request, self.kv)
+        own = kv_cache_bytes(self._draft[0], self.runtime, request, self.kv) if self._draft else 0
+        return kv_cache_bytes(self.model, self.runtime, request, self.kv) + own
 
     def activations(self, request: Request) -> int:
         """Live activations of the widest forward pass, and the logits."""

@@ -33,13 +33,14 @@ from sim.system.profiles import ProfileStore, default_cache_folder
 from sim.system.recipes import kv_format, smaller_recipes
 from sim.units import ps_from_seconds
 from sim.workload.graph import Workload
+from sim.workload.hf_config import load_model
 from sim.workload.lower import Request, lower, prefill_passes
 from sim.workload.model import ModelSpec
 from sim.workload.optrace import read_ops
 from sim.workload.quant import QuantRecipe, formats, resolve_quant
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import LoadedRuntime
-from sim.workload.speculate import read_speculation
+from sim.workload.speculate import Speculation, read_speculation, with_head
 
 Types = Mapping[str, type[Component]]
 Folders = Sequence[str | Path]
@@ -86,18 +87,21 @@ def predict(
     progress: Progress | None = None,
 ) -> RunResult:
     """A model on a runtime on a machine."""
-    loaded, model = inputs.runtime, inputs.model
+    loaded, asked = inputs.runtime, inputs.model
     assert loaded is not None
-    assert model is not None
+    assert asked is not None
     runtime = loaded.spec
     quant, kv_dtype = gather(
-        lambda: resolve_quant(model, arguments.quant, runtime.family, search_dirs),
+        lambda: resolve_quant(asked, arguments.quant, runtime.family, search_dirs),
         lambda: kv_format(arguments.kv_dtype or runtime.kv_dtype, runtime),
     )
-    request = _request(arguments, changes, model)
-    account = MemoryAccount(budget_of(hardware, runtime.memory), model, quant, runtime, formats()[kv_dtype])
+    request = _request(arguments, changes, asked, quant, runtime, search_dirs)
+    guess = request.speculation
+    model = with_head(asked, guess.method) if guess else asked
+    draft = (guess.draft, guess.quant or quant) if guess and guess.draft else None
+    account = MemoryAccount(budget_of(hardware, runtime.memory), model, quant, runtime, formats()[kv_dtype], draft)
     memory = memory_use(account, request, lambda: smaller_recipes(model, runtime))
-    identity = _identity(arguments, hardware, changes, loaded, model, quant, kv_dtype, cache, memory)
+    identity = _identity(arguments, hardware, changes, loaded, model, quant, kv_dtype, cache, memory, guess)
     if not memory.fits:
         return RunResult(identity, memory, None, lower(model, quant, runtime, request, kv_dtype), hardware)
     key = None
@@ -122,9 +126,32 @@ def predict(
     return RunResult(identity, memory, trace, workload, hardware, ends, over_time, energy)
 
 
-def _request(arguments: RunArguments, changes: Changes, model: ModelSpec) -> Request:
-    said = changes.workload
-    guess = read_speculation(said.get("draft_tokens"), said.get("acceptance_length"), model)
+def _told(guess: Speculation) -> dict[str, str | float | bool | None]:
+    """What a result says of its drafts."""
+    return {
+        "method": guess.method,
+        "draft_model": guess.draft.name if guess.draft else None,
+        "draft_tokens": guess.drafts,
+        "acceptance_length": guess.accepted,
+        "is_default": guess.note is not None,
+    }
+
+
+def _request(
+    arguments: RunArguments,
+    changes: Changes,
+    model: ModelSpec,
+    quant: QuantRecipe,
+    runtime: RuntimeSpec,
+    search_dirs: Folders,
+) -> Request:
+    """What is asked for, with drafts where the workload has some; a drafting model has its own files' format."""
+    guess = read_speculation(
+        changes.workload, model, runtime.draft_tokens, lambda name: load_model(name, search_dirs=search_dirs)
+    )
+    if guess and guess.draft:
+        name = quant.name if quant.runtimes and guess.draft.quantization is None else None
+        guess = replace(guess, quant=resolve_quant(guess.draft, name, runtime.family, search_dirs))
     return Request(arguments.batch, arguments.prompt, arguments.depth, arguments.output, guess)
 
 
@@ -294,6 +321,7 @@ def _identity(
     kv_dtype: str | None,
     cache: str | Path | None,
     memory: MemoryUse | None = None,
+    guess: Speculation | None = None,
 ) -> Identity:
     machine = Machine(hardware, cache=cache)
     warnings = (*hardware.warnings, *loaded.warnings, *(model.warnings if model else ()), *_beyond(model, arguments))
@@ -313,7 +341,8 @@ def _identity(
         output_tokens=arguments.output if model else None,
         clock_hz=capped_clock(machine.gpu.clock, hardware),
         overrides={path: str(value) for path, value in hardware.overrides.items()} | changes.given,
-        warnings=(*warnings, *((frozen,) if frozen else ())),
+        warnings=(*warnings, *((frozen,) if frozen else ()), *((guess.note,) if guess and guess.note else ())),
+        speculation=_told(guess) if guess else None,
         peak_bytes_per_s=machine.memory.bandwidth,
         sustained_bytes_per_s=machine.memory.bandwidth * machine.memory.sustained.read,
         peak_flops=machine.peaks(),

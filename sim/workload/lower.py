@@ -19,7 +19,7 @@ from sim.workload.model import ModelSpec
 from sim.workload.op import Host, Op
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime import RuntimeSpec
-from sim.workload.speculate import Speculation, draft_block
+from sim.workload.speculate import Speculation, draft_block, renamed
 
 KNOTS = 3
 MOST_PASSES = 200_000
@@ -84,11 +84,30 @@ def _decode(
     knots = _decode_knots(passes, steps, build)
     if guess is None:
         return knots
-    drafted = [draft_block(model, quant, runtime, one, kv_dtype, guess.drafts) for one in passes]
+    drafted: list[tuple[Block, ...]]
+    if guess.draft is None:
+        drafted = [(draft_block(model, quant, runtime, one, kv_dtype, guess),) for one in passes]
+    else:
+        drafted = [_drafting_passes(guess, quant, runtime, one, kv_dtype) for one in passes]
     return [
-        replace(step, blocks=(block, *step.blocks), weight=step.weight / guess.accepted)
-        for step, block in zip(knots, drafted, strict=False)
+        replace(step, blocks=(*blocks, *step.blocks), weight=step.weight / guess.accepted)
+        for step, blocks in zip(knots, drafted, strict=False)
     ]
+
+
+def _drafting_passes(
+    guess: Speculation, quant: QuantRecipe, runtime: RuntimeSpec, verify: Pass, kv_dtype: str
+) -> tuple[Block, ...]:
+    """Passes of a drafting model, one token of every sequence each."""
+    assert guess.draft is not None
+    padded = runtime.graph_tokens(verify.sequences, verify.sequences)
+    one = Pass(verify.sequences, 1, verify.context, verify.sequences, padded)
+    step = build_step(guess.draft, guess.quant or quant, runtime, one, kv_dtype, "draft", 1.0)
+    return tuple(
+        replace(block, ops=tuple(renamed(op, f"draft{number}") for op in block.ops))
+        for number in range(guess.drafts)
+        for block in step.blocks
+    )
 
 
 def _with_request(step: Step, runtime: RuntimeSpec, passes: int) -> Step:

@@ -48,7 +48,7 @@ def kda(build: OpBuilder, spec: KdaSpec, index: int) -> None:
         build.gemm("linear_gate", "linear_gate", tokens, width, spec.rank, index)
     build.launch("linear_conv", tokens * spec.conv_width)
     build.launch("kda_gates", tokens * width)
-    build.launch("linear_norm", tokens * 2 * width, rows=tokens * 2 * spec.heads)
+    build.launch("kda_norm", tokens * 2 * width, rows=tokens * 2 * spec.heads)
     if build.one.query > 1:
         build.launch("kda_chunk", tokens * width)
     state = build.one.sequences * width * spec.head_dim

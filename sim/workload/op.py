@@ -150,6 +150,20 @@ class Copy(Op):
     target: str
 
 
+ALGORITHMS = ("auto", "one_shot", "two_shot", "ring", "tree")
+"""How ranks sum: libraries' own kernels (one-shot, two-shot), NCCL's ring and tree, or the fastest of those."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllReduce(Op):
+    """`size_bytes` of each of `ranks` equal machines summed, so that every one has the sum."""
+
+    kind: ClassVar[str] = "all_reduce"
+    size_bytes: int
+    ranks: int
+    algorithm: str = "auto"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host(Op):
     """The CPU works for `duration_s`; a host op that follows a GPU op waits for it (a synchronisation)."""
@@ -173,5 +187,5 @@ class Custom(Op):
 
 
 OP_KINDS: dict[str, type[Op]] = {
-    cls.kind: cls for cls in (Gemm, GroupedGemm, Attention, Scan, Elementwise, Copy, Host, Custom)
+    cls.kind: cls for cls in (Gemm, GroupedGemm, Attention, Scan, Elementwise, Copy, AllReduce, Host, Custom)
 }

@@ -9,13 +9,14 @@ from typing import Any
 
 from sim.errors import InputError
 from sim.units import parse_quantity
-from sim.workload.op import OP_KINDS, Attention, GroupedGemm, Op, Scan
+from sim.workload.op import ALGORITHMS, OP_KINDS, AllReduce, Attention, GroupedGemm, Op, Scan
 from sim.workload.quant import formats
 from sim.yamlfile import closest
 
 KIND_ALIASES = {"moe": "grouped_gemm", "norm": "elementwise", "quantize": "elementwise"}
 FIELD_ALIASES: Mapping[str, Mapping[str, str]] = {
     "copy": {"size": "size_bytes", "from": "source", "to": "target"},
+    "all_reduce": {"size": "size_bytes"},
     "host": {"duration": "duration_s"},
     "custom": {"read": "read_bytes", "write": "write_bytes"},
 }
@@ -55,6 +56,7 @@ LIMITS: Mapping[str, float] = {
     "query": 2**24,
     "context": 2**31,
     "window": 2**31,
+    "ranks": 1024,
     "shared_by": 2**20,
     "elements": 2**40,
     "rows": 2**26,
@@ -117,6 +119,8 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "is_cold": ("", "reads from memory, not what the op before wrote"),
     "is_strided": ("", "reads short pieces at a stride: one head of many"),
     "size_bytes": ("B", "bytes moved"),
+    "ranks": ("machines", "equal machines that take part, two or more"),
+    "algorithm": ("", "auto, one_shot, two_shot, ring or tree; auto = the fastest that the libraries have"),
     "source": ("", "component that they come from: cpu, gpu, nvme, nic, ..."),
     "target": ("", "component that they go to"),
     "duration_s": ("s", "how long the CPU works"),
@@ -184,12 +188,22 @@ def _contradiction(op: Op) -> str | None:
     """What is wrong with the fields together."""
     if isinstance(op, Attention):
         return _attention_contradiction(op)
+    if isinstance(op, AllReduce):
+        return _all_reduce_contradiction(op)
     if isinstance(op, Scan) and op.heads % op.key_heads:
         return f"{op.heads} heads cannot share {op.key_heads} key heads evenly"
     if isinstance(op, GroupedGemm) and op.top_k > op.experts:
         return f"a token cannot choose {op.top_k} of {op.experts} experts"
     if isinstance(op, GroupedGemm) and op.tokens * op.top_k > MOST_ROWS:
         return f"tokens x top_k is {op.tokens * op.top_k:,} rows; at most {MOST_ROWS:,} are simulated"
+    return None
+
+
+def _all_reduce_contradiction(op: AllReduce) -> str | None:
+    if op.ranks < 2:
+        return "ranks: one machine has nobody to sum with; 2 or more"
+    if op.algorithm not in ALGORITHMS:
+        return f"unknown algorithm {op.algorithm[:40]!r}; there are: {', '.join(ALGORITHMS)}"
     return None
 
 

@@ -272,6 +272,12 @@ class RuntimeSpec(Frozen):
     linear_backend: str = Field("auto", description="whose kernels run dense GEMMs, where there is a choice")
     moe_backend: str = Field("auto", description="whose kernels run the experts' GEMMs, where there is a choice")
     logits: Literal["last", "all"] = "last"
+    draft_tokens: Whole = Field(
+        0,
+        ge=0,
+        le=16,
+        description="drafts of the model's own layer where a run speculates and gives no number; 0: none",
+    )
     latent_prefill: Literal["expanded", "absorbed"] = Field(
         "expanded",
         description="latent attention in prefill: over keys and values made from the latents, or as in decode",

@@ -69,6 +69,7 @@ FAMILY_SITES = {
     "stream_out": "a part's output to all residual streams (tokens x streams x hidden)",
     "laurel_norm": "norm and residual add of the projection beside attention (tokens x hidden)",
     "short_conv": "gate, short causal convolution and gate (tokens x channels)",
+    "kda_norm": "queries and keys of Kimi delta attention to unit length (tokens x 2 key widths)",
     "kda_gates": "decay per channel of the keys, and step size (tokens x key width)",
     "kda_chunk": "products inside of the chunks of a prefill, decay channel by channel (tokens x value width)",
     "linear_conv": "causal convolution over queries, keys and values, or Mamba's inputs (tokens x their width)",

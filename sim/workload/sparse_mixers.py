@@ -95,7 +95,7 @@ def _attention(
     build.add(
         Attention,
         site,
-        batch=build.tokens,
+        batch=one.sequences * one.query,
         heads=heads,
         kv_heads=kv_heads,
         head_dim=head_dim,

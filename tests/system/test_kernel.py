@@ -11,7 +11,7 @@ import sim
 from sim.cli import main
 from sim.cli.kernel import SIZES
 from sim.errors import InputError
-from sim.system.kernel_shapes import LATER, OPS
+from sim.system.kernel_shapes import OPS
 
 GEMM = {"m": 64, "n": 2048, "k": 1024}
 MOE = {"tokens": 32, "hidden": 512, "intermediate": 256, "experts": 8, "top_k": 2}
@@ -77,13 +77,6 @@ def test_everything_wrong_is_said_at_once() -> None:
     said = str(caught.value)
     for part in ("bf16", "needs n, k", "experts", "dgx-spark", "model.layers"):
         assert part in said
-
-
-@pytest.mark.parametrize("op", LATER)
-def test_ops_of_later_are_refused_by_name(op: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["kernel", op, "--dtype", "bf16", "--json"]) == 2
-    problem = json.loads(capsys.readouterr().out)["problems"][0]
-    assert (problem["code"], op in problem["message"]) == ("unsupported_op", True)
 
 
 @pytest.mark.parametrize(
