@@ -30,6 +30,8 @@ SYSTEMS = {
     "b200": "b200_sxm",
 }
 """Our machines, and what the package calls them."""
+NEVER_CALIBRATED = frozenset({"b200"})
+"""Machines whose rows are for judging only."""
 RUNTIMES = {"vllm": "vllm", "sglang": "sglang", "tensorrt-llm": "trtllm"}
 """Our runtimes, and what the package calls them."""
 BUILDS = {"0.1.dev19262": "0.26.0"}
@@ -93,7 +95,12 @@ class Measured:
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether numbers of ours may rest on it: half of all pairs of sizes (`DRAWN_BY`), drawn by their CRC."""
+        """Whether numbers of ours may rest on it: half of all pairs of sizes (`DRAWN_BY`), drawn by their CRC.
+
+        On machines of `NEVER_CALIBRATED` none do.
+        """
+        if self.chip in NEVER_CALIBRATED:
+            return False
         sizes = self.sizes
         first, second = DRAWN_BY[self.op]
         return crc32(f"{sizes[first]},{sizes[second]}".encode()) % 2 == 0

@@ -17,6 +17,7 @@ from sim.paths import available, find
 from sim.study.collector import launched_first, start_of
 from sim.study.collector_clock import loop_clock, sustained_clocks, unit_of, useful_flops
 from sim.study.kernel_data import Measured
+from sim.study.kernel_holdouts import own_kernels, set_apart
 from sim.system.kernel_prediction import KernelBench, Start
 from sim.system.kernel_shapes import launches_of
 from sim.system.machine import Machine
@@ -33,6 +34,8 @@ SMALLEST_COUNTED = 2**20
 WEIGHT_BOUND_ROWS = 64
 WIDE_ROWS = 128
 MOST_BIAS = 0.05
+FIRST_FITTED = "vllm"
+"""The runtime whose file the others extend: its kernels' numbers are its own."""
 FEWEST_JUDGED = 50
 """Comparisons that a set needs to be held to its target: fewer say more of the draw than of the kernel."""
 FEWEST = 5
@@ -56,6 +59,7 @@ class Compared:
     row: Measured
     predicted_s: float
     regime: str
+    kernel: str = ""
 
     @property
     def error(self) -> float:
@@ -145,7 +149,7 @@ class KernelValidator:
         cause, ps = max(longest.causes.items(), key=lambda item: item[1])
         tile = "x".join(str(size) for size in longest.tile)
         regime = f"{longest.kernel} {tile}, {longest.waves:.1f} waves, {cause} {ps / longest.duration_ps:.0%}"
-        return Compared(row, total, regime)
+        return Compared(row, total, regime, longest.kernel)
 
 
 def ceilings(rows: Iterable[Measured]) -> dict[str, float]:
@@ -215,6 +219,17 @@ class KernelReport:
             found[key(one)].append(one.error)
         return {name: figures(errors) for name, errors in sorted(found.items())}
 
+    def set_apart(self) -> dict[str, Figures]:
+        """Figures of what no number rests on, by hold-out: see `kernel_holdouts`."""
+        own: dict[str, frozenset[str]] = {}
+        found: dict[str, list[float]] = defaultdict(list)
+        for one in self.held_out():
+            runtime = one.row.runtime
+            known = own.setdefault(runtime, own_kernels(runtime))
+            for name in set_apart(one.row, one.kernel, known | {one.kernel} if runtime == FIRST_FITTED else known):
+                found[name].append(one.error)
+        return {name: figures(errors) for name, errors in sorted(found.items())}
+
     def broken_targets(self) -> list[str]:
         """Every target that does not hold, in a sentence each; targets of sets that were not asked for are left out."""
         targets = kernel_targets()
@@ -242,6 +257,7 @@ class KernelReport:
             "disagreement": {" ".join(key): _plain(f) for key, f in self.apart.items()},
             "sets": {name: _plain(f) for name, f in self.groups(_set).items()},
             "targets": {name: _plain(f) for name, f in self.groups(target_class).items()},
+            "apart": {name: _plain(f) for name, f in self.set_apart().items()},
             "classes": {name: _plain(f) for name, f in self.groups(_class).items()},
             "undescribed": dict(self.undescribed),
             "worst": [
@@ -265,6 +281,7 @@ class KernelReport:
             ]
         for title, key in (("chip, op, format, runtime", _set), ("m from 128 on, and below", target_class)):
             lines += ["", _head(title), *(_line(name, f) for name, f in self.groups(key).items())]
+        lines += ["", _head("apart"), *(_line(name, f) for name, f in self.set_apart().items())]
         lines += ["", _head(f"size class; * large m, bias above {MOST_BIAS:.0%}")]
         lines += [_line(name, f) + ("  *" if _is_biased(name, f) else "") for name, f in self.groups(_class).items()]
         lines += ["", f"the {WORST} worst"]
