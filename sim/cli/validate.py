@@ -20,12 +20,13 @@ EXAMPLE = """examples:
   sparksim validate kernels --chip rtx-pro-6000-server
   sparksim validate microbench --check
   sparksim validate power --check --rows
+  sparksim validate tenants --check
   sparksim validate ablation"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    parser.add_argument("what", choices=("inference", "kernels", "microbench", "power", "ablation"))
+    parser.add_argument("what", choices=("inference", "kernels", "microbench", "power", "tenants", "ablation"))
     parser.add_argument("--runtime", help="only this runtime")
     parser.add_argument("--family", help="only models whose name begins so")
     parser.add_argument("--check", action="store_true", help="exit 3 when a target is broken")
@@ -56,7 +57,7 @@ def execute(arguments: argparse.Namespace) -> int:
         return validate_kernels.execute(arguments)
     if arguments.what == "microbench":
         return microbench.check(arguments)
-    if arguments.what == "power":
+    if arguments.what in ("power", "tenants"):
         return validate_power.execute(arguments)
     if arguments.what == "ablation":
         return microbench.ablation(arguments)
