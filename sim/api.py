@@ -12,7 +12,7 @@ from sim.errors import gather
 from sim.hwspec import HardwareSpec
 from sim.result.run_result import RunResult
 from sim.system import plugins
-from sim.system.arguments import split_overrides
+from sim.system.arguments import refuse_beside_tenants, split_overrides
 from sim.system.prediction import load_inputs
 from sim.system.prepared import Prepared, prepare
 from sim.workload.model import ModelSpec
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from sim.result.fit_result import FitResult
     from sim.result.kernel_result import KernelResult
     from sim.result.load_result import LoadResult
+    from sim.result.tenants import TenantsResult
     from sim.study.compare import Comparison
     from sim.study.explain import Explanation
     from sim.study.sides import Change, Given
+    from sim.system.tenant_file import TenantFile
 
 Overrides = Mapping[str, object] | Iterable[str]
 
@@ -71,6 +73,52 @@ def run(
     given |= {"kv_dtype": kv_dtype, "batch": batch, "prompt": prompt, "depth": depth, "output": output}
     given |= {"seed": seed, "is_full": is_full}
     return prepare(given, set, file, spec_dirs, cache, load_hardware).run(progress)
+
+
+def tenants(
+    file: str | Path,
+    *,
+    set: Overrides = (),
+    spec_dirs: Sequence[str | Path] = (),
+    cache: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> TenantsResult:
+    """Several users of one machine, each alone and all together: a scenario of kind tenants, by name or path.
+
+    Models take turns on the GPU, everybody shares the memory and the package's power. `set`: overrides of the machine,
+    over those of the file.
+
+    >>> import sim
+    >>> both = sim.tenants("two-models")
+    >>> both.row("small").slowdown > 1.9
+    True
+
+    Raises:
+        InputError: the file or what it names cannot be used; `.problems` holds everything that is wrong.
+    """
+    from sim.system.scenario import find_file  # noqa: PLC0415 - a run of one model does without
+    from sim.system.tenant_file import read_tenants  # noqa: PLC0415
+
+    said = read_tenants(find_file(file, spec_dirs), spec_dirs)
+    return run_tenant_file(said, set=set, spec_dirs=spec_dirs, cache=cache, progress=progress)
+
+
+def run_tenant_file(
+    said: TenantFile,
+    *,
+    set: Overrides = (),
+    spec_dirs: Sequence[str | Path] = (),
+    cache: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> TenantsResult:
+    """The same for a scenario that is read already."""
+    from sim.system.tenants import run_tenants  # noqa: PLC0415 - a run of one model does without
+
+    changes = split_overrides(said.system.set).with_later(split_overrides(set))
+    changes.check()
+    refuse_beside_tenants(changes)
+    hardware = load_hardware(said.system.hardware, overrides=changes.hardware, search_dirs=spec_dirs)
+    return run_tenants(said, hardware, partial(run, cache=cache), changes.given, spec_dirs, progress)
 
 
 def explain(

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.cli import load
+from sim.cli import load, tenants
 from sim.cli.parser import add_shared, count
 from sim.cli.progress import ProgressLine
 
@@ -16,6 +16,8 @@ ARGUMENTS = (
     "file", "model", "runtime", "hardware", "quant", "kv_dtype", "batch", "prompt", "depth", "output", "seed",
 )  # fmt: skip
 """Flags that go to `sim.run` as they are."""
+OTHER_KINDS = {"load": load.execute, "tenants": tenants.execute}
+"""Who takes scenarios of other kinds than run."""
 
 if TYPE_CHECKING:
     from sim.result import RunResult
@@ -25,14 +27,13 @@ EXAMPLE = """examples:
   sparksim run --model gpt-oss-120b --runtime llama.cpp
   sparksim run --model llama-3.1-8b --runtime vllm --quant fp8 --batch 8 --set memory.bandwidth=x2 --json
   sparksim run --model qwen3-32b --runtime llama.cpp@b7280 --quant q4_k_m --out out
-  sparksim run gpt-oss-120b-chat --batch 4"""
+  sparksim run gpt-oss-120b-chat --batch 4
+  sparksim run two-models --set gpu.sms=96"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    parser.add_argument(
-        "file", nargs="?", help="a scenario of kind run or load, or an op trace (sparksim.ops/1): path or name"
-    )
+    parser.add_argument("file", nargs="?", help="a scenario of kind run, load or tenants, or an op trace: path or name")
     add_run(parser)
     parser.add_argument("--out", metavar="DIR", help="write summary, ops, spans, timeline and plots into DIR")
     parser.add_argument("--force", action="store_true", help="replace DIR if it exists")
@@ -64,8 +65,9 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.file:
         from sim.system.scenario import scenario_kind  # noqa: PLC0415 - most runs have no file
 
-        if scenario_kind(arguments.file, arguments.spec_dir) == "load":
-            return load.execute(arguments)
+        kind = scenario_kind(arguments.file, arguments.spec_dir)
+        if kind in OTHER_KINDS:
+            return OTHER_KINDS[kind](arguments)
 
     if arguments.out:
         from sim.result.export import check_target  # noqa: PLC0415

@@ -21,12 +21,14 @@ EXAMPLE = """examples:
   sparksim validate memory --check
   sparksim validate microbench --check
   sparksim validate power --check --rows
+  sparksim validate tenants --check
   sparksim validate ablation"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    parser.add_argument("what", choices=("inference", "kernels", "memory", "microbench", "power", "ablation"))
+    kinds = ("inference", "kernels", "memory", "microbench", "power", "tenants", "ablation")
+    parser.add_argument("what", choices=kinds)
     parser.add_argument("--runtime", help="only this runtime")
     parser.add_argument("--family", help="only models whose name begins so")
     parser.add_argument("--check", action="store_true", help="exit 3 when a target is broken")
@@ -59,7 +61,7 @@ def execute(arguments: argparse.Namespace) -> int:
         return validate_memory.execute(arguments)
     if arguments.what == "microbench":
         return microbench.check(arguments)
-    if arguments.what == "power":
+    if arguments.what in ("power", "tenants"):
         return validate_power.execute(arguments)
     if arguments.what == "ablation":
         return microbench.ablation(arguments)

@@ -17,6 +17,8 @@ class OsSpec(ComponentSpec):
     visible_memory: Bytes = Field(description="memory that CUDA reports for the device that runs the model")
     reserve: Bytes = Field(description="part of it that the system, its services and a desktop keep")
     page: Bytes = Field(description="page size of the operating system")
+    gpu_time_slice: Seconds = Field(default=0.002, description="how long the driver leaves the GPU to one process")
+    gpu_switch: Seconds = Field(default=0.0, description="what changing the process on the GPU costs")
     others: Annotated[int, Measure("B", is_whole=True, may_be_zero=True)] = Field(
         default=0, description="memory that other programs have taken before the runtime starts"
     )

@@ -4,6 +4,7 @@ from simpy.events import Event
 
 from sim.engine.clock import Behaviour, Engine, Pause
 from sim.engine.server import FairServer, FifoServer, Flow
+from sim.engine.slices import SlicedServer
 from sim.engine.tenants import TenantServer
 
-__all__ = ["Behaviour", "Engine", "Event", "FairServer", "FifoServer", "Flow", "Pause", "TenantServer"]
+__all__ = ["Behaviour", "Engine", "Event", "FairServer", "FifoServer", "Flow", "Pause", "SlicedServer", "TenantServer"]

@@ -19,11 +19,13 @@ from sim.plot.roofline_chart import roofline as _roofline
 from sim.plot.sensitivity import sensitivity
 from sim.plot.sm_timeline import sm_timeline
 from sim.plot.style import house_style, save
+from sim.plot.tenant_bandwidth import bandwidth
 from sim.plot.waterfall import waterfall
 from sim.result.fit_result import FitResult
 from sim.result.kernel_result import KernelResult
 from sim.result.load_result import LoadResult
 from sim.result.run_result import RunResult
+from sim.result.tenants import TenantsResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,6 +100,13 @@ def draw_waterfall(data: Mapping[str, Any], path: Path) -> list[Path]:
     """From A to B, of `sparksim.compare/1`, as SVG and PNG beside each other; the paths."""
     with house_style():
         fig = waterfall(data)
+    return save(fig, path)
+
+
+def draw_tenants(result: TenantsResult, path: Path) -> list[Path]:
+    """Bandwidth by tenant over time, as SVG and PNG beside each other; the paths."""
+    with house_style():
+        fig = bandwidth(result)
     return save(fig, path)
 
 

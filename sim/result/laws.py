@@ -20,6 +20,7 @@ LAWS = {
     "L7": "memory moves exactly the bytes that copies and components beside the GPU asked for",
     "L8": "bytes at every link and memory on the way equal what L2 missed and wrote back",
     "L9": "no op ends before what it reads from has ended",
+    "L10": "tenants together move no more bytes than memory's peak rate allows, nor keep its bus busy beyond the time",
 }
 TOLERANCE = 0.01
 """Folding may be off by this much (the 1 % law)."""

@@ -126,6 +126,23 @@ class Changes:
         )
 
 
+def refuse_beside_tenants(changes: Changes) -> None:
+    """Overrides of a scenario of kind tenants are of the machine: whose runtime or model is meant would not be said.
+
+    Raises:
+        InputError: others are given; every one.
+    """
+    names = {"runtime": changes.runtime, "model": changes.model, "workload": changes.workload}
+    hint = "set it in the file, under the tenant's runtime"
+    problems = [
+        Problem("which tenant's is meant?", "usage", path=f"{kind}.{name}", hint=hint)
+        for kind, changed in names.items()
+        for name in changed
+    ]
+    if problems:
+        raise InputError(problems)
+
+
 ELSEWHERE = {
     "quant": "take another recipe with --quant, or a recipe file of your own (`sparksim show quants fp8 --yaml`)",
     "workload": "use --batch, --prompt, --depth and --output; content, draft, draft_tokens, draft_content and "

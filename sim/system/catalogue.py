@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from sim.component import spec_types
 from sim.errors import InputError, Problem
@@ -17,6 +17,7 @@ from sim.system.load_file import LoadFile
 from sim.system.plugins import load_entry_points
 from sim.system.scenario import ScenarioFile
 from sim.system.tables import TABLES
+from sim.system.tenant_file import TenantFile
 from sim.workload.quant import RecipeFile
 from sim.workload.runtime_schema import runtime_schema
 from sim.yamlfile import closest, load_file
@@ -77,5 +78,6 @@ def schema(kind: str) -> dict[str, Any]:
         return runtime_schema()
     if kind == "quants":
         return RecipeFile.model_json_schema()
-    made: dict[str, Any] = TypeAdapter(ScenarioFile | LoadFile).json_schema()
+    kinds = ScenarioFile | LoadFile | TenantFile
+    made: dict[str, Any] = TypeAdapter(Annotated[kinds, Field(discriminator="kind")]).json_schema()
     return made

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from sim.errors import InputError, Problem
 from sim.hwspec import FieldInfo
 from sim.paths import find
@@ -17,6 +19,7 @@ from sim.system.op_graph import graph_text, op_graph
 from sim.system.plugins import load_hardware
 from sim.system.scenario import read_scenario, scenario_kind
 from sim.system.tables import TABLES
+from sim.system.tenant_file import read_tenants
 from sim.system.text_table import text_table
 from sim.units import format_quantity
 from sim.workload.hf_config import load_model
@@ -226,8 +229,8 @@ def _quant(wanted: Wanted, name: str) -> Shown:
 
 def _scenario(wanted: Wanted, name: str) -> Shown:
     path = find("scenarios", name, wanted.search_dirs)
-    scenario = read_load(path) if scenario_kind(path) == "load" else read_scenario(path)
-    data = scenario.model_dump(mode="json", by_alias=True)
+    readers: dict[str | None, Callable[[Path], BaseModel]] = {"load": read_load, "tenants": read_tenants}
+    data = readers.get(scenario_kind(path), read_scenario)(path).model_dump(mode="json", by_alias=True)
     rows = [
         (key, _plain(value) if value not in (None, {}, []) else "-") for key, value in data.items() if key != "schema"
     ]

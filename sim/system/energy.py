@@ -81,7 +81,7 @@ def draw_of(step: StepTrace, hardware: HardwareSpec, power: PowerSpec) -> Draw:
     moved = sum(op.repeat * sum(_memory_bytes(op)) for op in step.ops) * per_second
     load = GpuLoad(parts["context"] + parts["kernels"], sum(total * per_second for total in joules.values()))
     drive_s = sum(op.repeat * op.wall_ps * ("nvme" in op.causes) for op in step.ops) * per_second / 1e12
-    other = sum(_others(hardware, min(1.0, drive_s)))
+    other = other_watts(hardware, min(1.0, drive_s))
     return Draw(seconds, parts, load, box.busy_cores * _core_watts(hardware), moved * box.memory_byte, other)
 
 
@@ -107,12 +107,15 @@ def _core_watts(hardware: HardwareSpec) -> float:
     return max((kind.watts for cluster in clusters for kind in cluster.cores), default=0.0)
 
 
-def _others(hardware: HardwareSpec, drive_busy: float) -> Iterator[float]:
+def other_watts(hardware: HardwareSpec, drive_busy: float = 0.0, *, uses_nic: bool = False) -> float:
+    """Besides package and memory: adapters that are powered (or used), and drives for the share of time they work."""
+    watts = 0.0
     for spec in hardware.components.values():
-        if isinstance(spec, NicSpec) and spec.is_powered:
-            yield spec.power
+        if isinstance(spec, NicSpec) and (spec.is_powered or uses_nic):
+            watts += spec.power
         if isinstance(spec, NvmeSpec):
-            yield spec.active_power * drive_busy
+            watts += spec.active_power * drive_busy
+    return watts
 
 
 def _over_time(draws: list[tuple[str, Draw]], hardware: HardwareSpec, power: PowerSpec) -> Iterator[PowerSample]:
@@ -185,5 +188,5 @@ def idle_watts(hardware: HardwareSpec) -> dict[str, float]:
         message, hint = f"the rails of {hardware.name} are not described", "power.counts_energy says whether they are"
         raise InputError(Problem(message, "no_rails", path="power", hint=hint))
     box, package = power.box, power.gpu_idle + power.box.fabric
-    wall = (package / box.regulators + box.board + sum(_others(hardware, 0.0))) / box.supply_efficiency
+    wall = (package / box.regulators + box.board + other_watts(hardware)) / box.supply_efficiency
     return {"gpu": power.gpu_idle, "package": package, "wall": wall}

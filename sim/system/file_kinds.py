@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sim.errors import InputError, Problem, SpecError, gather
 from sim.system.calibrated import uninformed
 from sim.system.load_file import read_load
+from sim.system.machine import Machine
 from sim.system.plugins import load_hardware
-from sim.system.scenario import OfAModel, read_scenario, scenario_kind
+from sim.system.scenario import OfAModel, RuntimePart, read_scenario, scenario_kind
+from sim.system.tenant_demand import mover_of
+from sim.system.tenant_file import ModelTenant, Tenant, read_tenants
 from sim.workload.hf_config import load_model
 from sim.workload.optrace import read_ops
 from sim.workload.quant import FormatFile, load_quant, resolve_quant
@@ -18,6 +22,7 @@ from sim.yamlfile import closest, load_file, validate_model
 
 MODEL_KEYS = frozenset({"architectures", "model_type", "hidden_size", "producer", "quantization"})
 OTHERS = (
+    "sparksim.co-residency/1",
     "sparksim.collectors/1",
     "sparksim.kernels/1",
     "sparksim.measurements/1",
@@ -73,16 +78,32 @@ def _check_formats(path: Path) -> None:
 
 def _check_scenario(path: Path) -> None:
     """The scenario, and everything that it names."""
-    scenario: OfAModel = read_load(path) if scenario_kind(path) == "load" else read_scenario(path)
-    at, version = ("@", scenario.runtime.version) if scenario.runtime.version else ("", "")
-    name = f"{scenario.runtime.name}{at}{version}"
-    changes = {key: str(value) for key, value in scenario.runtime.set.items()}
-    _, model, runtime = gather(
+    kind = scenario_kind(path)
+    if kind == "tenants":
+        tenants = read_tenants(path)
+        machine = Machine(load_hardware(tenants.system.hardware, tenants.system.set))
+        gather(*(partial(_check_tenant, name, one, machine) for name, one in tenants.tenants.items()))
+        return
+    scenario: OfAModel = read_load(path) if kind == "load" else read_scenario(path)
+    gather(
         lambda: load_hardware(scenario.system.hardware, scenario.system.set),
-        lambda: load_model(scenario.model),
-        lambda: load_runtime(name, overrides=changes),
+        lambda: _check_model(scenario.model, scenario.runtime, scenario.quant),
     )
-    resolve_quant(model, scenario.quant, runtime.spec.family)
+
+
+def _check_tenant(name: str, tenant: Tenant, machine: Machine) -> None:
+    if isinstance(tenant, ModelTenant):
+        _check_model(tenant.model, tenant.runtime, tenant.quant)
+    else:
+        mover_of(name, tenant, machine)
+
+
+def _check_model(model_name: str, part: RuntimePart, quant: str | None) -> None:
+    """A model, a runtime and a recipe that are to go together."""
+    name = f"{part.name}@{part.version}" if part.version else part.name
+    changes = {key: str(value) for key, value in part.set.items()}
+    model, runtime = gather(lambda: load_model(model_name), lambda: load_runtime(name, overrides=changes))
+    resolve_quant(model, quant, runtime.spec.family)
 
 
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {

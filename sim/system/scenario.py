@@ -17,8 +17,8 @@ from sim.workload.optrace import SCHEMA as OPS_SCHEMA
 from sim.yamlfile import Document, load_file, read_bytes, validate_model
 
 SCHEMA = "sparksim.scenario/1"
-NOT_YET = ("serve", "tenants", "finetune")
-ELSEWHERE = {"load": "sim.load"}
+NOT_YET = ("serve", "finetune")
+ELSEWHERE = {"load": "sim.load", "tenants": "sim.tenants"}
 """Kinds that are no run, and what in the library takes them; `sparksim run` takes every kind."""
 DEFAULTS: Mapping[str, Any] = {"hardware": "dgx-spark", "batch": 1, "prompt": 2048, "depth": 0, "output": 128}
 OF_A_MODEL = ("model", "quant", "kv_dtype", "batch", "prompt", "depth", "output")
@@ -148,7 +148,7 @@ def _check_kind(document: Document) -> None:
     kind = document.data.get("kind") if isinstance(document.data, dict) else None
     line = document.line_of(("kind",))
     if kind in NOT_YET:
-        message, hint = f"scenarios of kind {kind} are not there yet", "those of kind run and load are"
+        message, hint = f"scenarios of kind {kind} are not there yet", "those of kind run, load and tenants are"
         raise InputError(Problem(message, "unsupported_scenario", document.file, line, "kind", hint))
     if kind in ELSEWHERE:
         message, hint = f"a scenario of kind {kind} is no run", f"`sparksim run` and {ELSEWHERE[kind]} take it"

@@ -123,7 +123,7 @@ def test_the_keys_of_the_result_are_those_documented() -> None:
 
 
 def test_laws_are_those_checked(capsys: pytest.CaptureFixture[str]) -> None:
-    assert out(["show", "laws"], capsys).splitlines() == [f"{name}  {text}" for name, text in LAWS.items()]
+    assert out(["show", "laws"], capsys).splitlines() == [f"{name:<3}  {text}" for name, text in LAWS.items()]
 
 
 @pytest.mark.parametrize("runtime", ["vllm", "llama.cpp@b6989"])

@@ -61,8 +61,10 @@ def differences(expected: str, printed: str) -> list[str]:
     return found if lines[0] == lines[1] else [*found, f"expected {lines[0]} lines, printed {lines[1]}"]
 
 
-def test_there_are_six_examples_each_with_its_question_and_its_output(root: Path) -> None:
-    assert [name[:2] for name in EXAMPLES] == ["01", "02", "03", "04", "05", "06"]
+def test_every_example_has_its_question_and_its_output(root: Path) -> None:
+    numbers = [name[:2] for name in EXAMPLES]
+    assert numbers[:5] == ["01", "02", "03", "04", "05"]
+    assert len(set(numbers)) == len(numbers)
     for name in EXAMPLES:
         text = (root / "examples" / f"{name}.py").read_text(encoding="utf-8")
         assert "?" in text.split('"""')[1].split("\n")[0], name
@@ -170,6 +172,21 @@ def what_fits_is_smaller_and_reading_without_mmap_is_faster(ran: Ran) -> None:
     assert (ran.folder / "drawn" / "cold_start.svg").exists()
 
 
+def a_shared_box_stays_below_its_ceilings_and_a_cap_saves_energy(ran: Ran) -> None:
+    """Shares are of one memory; nobody is faster together; the package keeps to 140 W; less clock, fewer joules."""
+    alone, together = ran.numbers(r": (\S+) alone"), ran.numbers(r"alone, (\S+) ")
+    assert all(after <= before * 1.001 for before, after in zip(alone, together, strict=True))
+    assert together[0] < 0.9 * alone[0]
+    assert sum(ran.numbers(r"(\d+)% of the bytes")) == pytest.approx(100, abs=3)
+    (total,), (package,) = ran.numbers(r"memory: (\d+) of"), ran.numbers(r"power: (\d+) W of the package")
+    assert total <= 236
+    assert package <= 140
+    (free, capped), decode = ran.numbers(r"W, (\S+) J a token"), ran.numbers(r"decode (\S+) tok/s")
+    assert capped < free
+    assert decode[1] == pytest.approx(decode[0], rel=0.02)
+    assert (ran.folder / "drawn" / "shared" / "plots" / "bandwidth.png").exists()
+
+
 PROPERTIES = {
     "01_predict": prediction_keeps_below_sustained_memory_and_its_figures_agree,
     "02_change_a_number": decode_rises_with_bandwidth_until_the_link_binds,
@@ -177,6 +194,7 @@ PROPERTIES = {
     "04_replay_op_trace": replay_is_exact_and_every_kind_of_op_is_there,
     "05_forty_models": forty_models_slow_down_with_bytes_and_with_experts,
     "06_what_fits": what_fits_is_smaller_and_reading_without_mmap_is_faster,
+    "07_shared_box": a_shared_box_stays_below_its_ceilings_and_a_cap_saves_energy,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import mean
 
 import pytest
@@ -57,3 +58,15 @@ def test_clock_caps_cost_decode_little_and_prefill_some() -> None:
             lost.append(1 - (held["prefill_tok_s"] or 0) / (free["prefill_tok_s"] or 1))
     assert 0.06 <= mean(lost) <= 0.10
     assert max(lost) <= 0.17
+
+
+def test_twenty_busy_cores_draw_what_was_measured(tmp_path: Path) -> None:
+    """92 W of the package (spark_hwmon) within 5 %; 155 W at the wall under HPL (top500-benchmark #79) within 15 %."""
+    path = tmp_path / "cores.yaml"
+    jobs = "".join(f"  c{n}: {{kind: cpu, cluster: cpu{n}, footprint: 4 MiB}}\n" for n in (0, 1))
+    head = "schema: sparksim.scenario/1\nkind: tenants\nsystem: {hardware: dgx-spark-2025}\nduration: 1 s\ntenants:\n"
+    path.write_text(head + jobs, encoding="utf-8")
+    watts = sim.tenants(path).power_w
+    assert watts is not None
+    assert watts["package"] == pytest.approx(92, rel=0.05)
+    assert watts["wall"] == pytest.approx(155, rel=0.15)
