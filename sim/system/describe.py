@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError, Problem
 from sim.hwspec import FieldInfo
@@ -28,6 +26,9 @@ from sim.workload.quant import load_quant, resolve_quant, weights_bytes
 from sim.workload.runtime_file import load_runtime
 from sim.workload.sites import FAMILY_SITES, SITES
 from sim.yamlfile import closest, load_file
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 RUNTIMES = ("llama.cpp", "vllm")
 
