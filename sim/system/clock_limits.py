@@ -1,9 +1,9 @@
-"""Limits on the SM clock other than those under which kernels were calibrated: an owner's cap, less power.
+"""Limits on the SM clock below those under which kernels were calibrated: an owner's cap, less power.
 
-Kernels' efficiencies were calibrated in sustained runs: the times of a phase stand for the clock that power left them
-there (2,190 MHz in BF16 products, not 2,480). A cap above that costs nothing; one below slows the SMs by cap / that
-clock, not by cap / gpu.clock. With less power the clock hangs on the work per second, and that on the clock: it is
-sought by simulating again.
+As calibrated, kernels go at `gpu.clock`, those that draw all the power there is at `gpu.sustained_clock`. Where limits
+leave a phase a lower clock than they left it there, it is simulated again with `gpu.clock` at what is left: a cap above
+the sustained clock costs power-bound products nothing, and everybody else the difference. With less power the clock
+hangs on the work per second, and that on the clock: it is sought by simulating again.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from sim.system.energy import energy_use, gpu_name, power_of
 from sim.workload.graph import Phase, Workload
 
 Execute = Callable[[Workload, HardwareSpec], Trace]
-TOLERANCE = 0.01
-MOST_TRIES = 8
+TOLERANCE = 0.005
+MOST_TRIES = 12
 
 
 def within_limits(workload: Workload, hardware: HardwareSpec, execute: Execute) -> Trace:
-    """The trace of `workload` on `hardware`; phases whose clock its limits move are simulated again at that clock.
+    """The trace of `workload` on `hardware`; phases that its limits leave a lower clock are simulated again at that.
 
     `execute`: simulates a workload on a machine, whatever its limits.
     """
@@ -52,20 +52,29 @@ def _settled(
     power: PowerSpec,
     execute: Execute,
 ) -> Trace:
-    """The phase at the clock that its own power leaves; `left_hz`: the one that its times stand for at first."""
-    name, ratio, stepped = f"{gpu_name(hardware)}.clock", 1.0, 0
-    clock_hz = hardware.provenance[name].value
+    """The phase at the clock that its own power leaves, where that is below `gpu.clock` and below `left_hz`.
+
+    `left_hz`: what the limits as calibrated leave. The clock is sought between one that power does not leave (`high`)
+    and one that it does (`low`): as the clock falls, so does the work per second, and what is left rises.
+    """
+    name, stepped = f"{gpu_name(hardware)}.clock", 0
+    clock = high = hardware.provenance[name].value
+    found, low = trace, 0.0
     for number in range(MOST_TRIES):
         energy = energy_use(Trace(tuple(trace.of(phase.name))), hardware, power)
-        left = energy.clock_hz(phase.name) if energy else None
-        wanted = left / left_hz if left else ratio
-        if abs(wanted / ratio - 1.0) < TOLERANCE:
+        left = (energy.clock_hz(phase.name) if energy else None) or clock
+        if number == 0 and left >= min(clock, left_hz * (1.0 - TOLERANCE)):
             break
-        ratio = sqrt(ratio * wanted) if number else wanted  # less work per second leaves a higher clock: go half way
-        slower = hardware.override(name, f"{clock_hz * ratio / 1e6:.3f} MHz")
-        trace = execute(replace(workload, phases=(phase,)), slower)
+        if left >= clock * (1.0 - TOLERANCE):
+            found, low = trace, clock
+        else:
+            high = clock
+        if abs(left / clock - 1.0) < TOLERANCE or high < low * (1.0 + 4 * TOLERANCE):
+            break
+        clock = sqrt(low * high) if low else left
+        trace = execute(replace(workload, phases=(phase,)), hardware.override(name, f"{clock / 1e6:.3f} MHz"))
         stepped += trace.kernels_stepped
-    return replace(trace, kernels_stepped=stepped)
+    return replace(found if low else trace, kernels_stepped=stepped)
 
 
 def capped_clock(clock_hz: float, hardware: HardwareSpec) -> float:
