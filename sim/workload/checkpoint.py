@@ -12,16 +12,17 @@ from sim.errors import Problem, SimError
 from sim.workload.model import Quantization
 from sim.yamlfile import load_json
 
+INT4 = frozenset({"int4", "int4_g32", "int4_g64", "int4_sym", "int4_sym_g32"})
 CLAIMS = {
-    "fp8": frozenset({"fp8"}),
+    "fp8": frozenset({"fp8", "fp8_block", "fp8_mxfp4"}),
     "nvfp4": frozenset({"nvfp4", "nvfp4a16"}),
     "mxfp4": frozenset({"mxfp4"}),
     "fp4": frozenset({"nvfp4", "nvfp4a16", "mxfp4"}),
-    "awq": frozenset({"int4"}),
-    "gptq": frozenset({"int4"}),
-    "int4": frozenset({"int4"}),
+    "awq": INT4,
+    "gptq": INT4,
+    "int4": INT4,
     "int8": frozenset({"int8"}),
-    "w8a8": frozenset({"int8", "fp8"}),
+    "w8a8": frozenset({"int8", "fp8", "fp8_block"}),
 }
 """What a model's name may claim, and the recipes that the files must then name."""
 
@@ -49,7 +50,7 @@ def checkpoint_quantization(
     """
     before = len(problems)
     given = whole.get("quantization_config", config.get("quantization_config"))
-    found = None if given is None else _from_config(given, path, problems)
+    found = None if given is None else _from_config(given, path, config.get("expert_dtype"), problems)
     beside = _beside(path)
     if beside is not None and given is None:
         found = _from_quantiser(beside, problems)
@@ -64,7 +65,7 @@ def checkpoint_quantization(
     return found
 
 
-def _from_config(given: Any, path: Path, problems: list[Problem]) -> Quantization | None:
+def _from_config(given: Any, path: Path, expert_dtype: Any, problems: list[Problem]) -> Quantization | None:
     message = None
     method = ""
     if not isinstance(given, dict):
@@ -82,14 +83,30 @@ def _from_config(given: Any, path: Path, problems: list[Problem]) -> Quantizatio
         elif recipe is None:
             message = f"quantization method {(method or '(none)')[:60]!r} is not modelled"
         else:
-            return Quantization(recipe, "quantization_config", _excluded(given))
+            return Quantization(_grained(recipe, given, expert_dtype), "quantization_config", _excluded(given))
     at = "quantization_config.quant_method" if method else "quantization_config"
     problems.append(Problem(message, code="unsupported_quantization", file=str(path), path=at, hint=_KNOWN))
     return None
 
 
+def _grained(recipe: str, given: dict[str, Any], expert_dtype: Any) -> str:
+    """The recipe with the grain of its scales: FP8 by blocks, INT4 by groups of 32 or 64, with zero points or without.
+
+    `expert_dtype`: what the configuration says of the experts alone (DeepSeek V4: fp4).
+    """
+    if recipe == "fp8" and isinstance(given.get("weight_block_size"), list):
+        return "fp8_mxfp4" if given.get("expert_dtype", expert_dtype) == "fp4" else "fp8_block"
+    if recipe != "int4":
+        return recipe
+    weights = next((w for w in _weight_groups(given.get("config_groups"))), given)
+    size, is_symmetric = weights.get("group_size", 128), weights.get("symmetric", weights.get("sym", False))
+    if is_symmetric is True:
+        return "int4_sym_g32" if size == 32 else "int4_sym"
+    return {32: "int4_g32", 64: "int4_g64"}.get(size, "int4") if isinstance(size, int) else "int4"
+
+
 def _mixed(given: dict[str, Any], source: str, path: Path, problems: list[Problem]) -> Quantization | None:
-    """A checkpoint whose modules have formats of their own; what it does not list is plain."""
+    """A checkpoint whose modules have formats of their own; what it does not list is plain, or FP8 as it was before."""
     listed = given.get("quantized_layers")
     at, modules = f"{source}.quantized_layers", defaultdict[str, list[str]](list)
     for module, entry in listed.items() if isinstance(listed, dict) else ():
@@ -104,7 +121,8 @@ def _mixed(given: dict[str, Any], source: str, path: Path, problems: list[Proble
         message = f"{MIXED} must list the format of every quantised module in quantized_layers"
         problems.append(Problem(message, code="unsupported_quantization", file=str(path), path=at))
         return None
-    return Quantization("mixed", source, modules=tuple((fmt, tuple(names)) for fmt, names in modules.items()))
+    recipe = "mixed_fp8" if given.get("quant_method") == "fp8" else "mixed"
+    return Quantization(recipe, source, modules=tuple((fmt, tuple(names)) for fmt, names in modules.items()))
 
 
 def _grouped(given: dict[str, Any]) -> str | None:
@@ -116,6 +134,8 @@ def _grouped(given: dict[str, Any]) -> str | None:
     found = {_GROUP_RECIPES.get(kind) for kind in _weights(groups)}
     if "nvfp4" in str(given.get("format", "")).lower():
         found = {"nvfp4"}
+    if "mxfp4" in str(given.get("format", "")).lower():
+        found = {"mxfp4"}
     if found == {"nvfp4"} and _is_weight_only(groups):
         found = {"nvfp4a16"}
     return found.pop() if len(found) == 1 else None
@@ -128,11 +148,17 @@ def _is_weight_only(groups: Any) -> bool:
 
 
 def _weights(groups: Any) -> Iterator[tuple[str, Any]]:
+    for weights in _weight_groups(groups):
+        bits = weights.get("num_bits")
+        yield str(weights.get("type")), bits if isinstance(bits, int) else None
+
+
+def _weight_groups(groups: Any) -> Iterator[dict[str, Any]]:
+    """What the groups of a compressed-tensors configuration say of their weights."""
     for group in groups.values() if isinstance(groups, dict) else ():
         weights = group.get("weights") if isinstance(group, dict) else None
         if isinstance(weights, dict):
-            bits = weights.get("num_bits")
-            yield str(weights.get("type")), bits if isinstance(bits, int) else None
+            yield weights
 
 
 def _excluded(given: Any) -> tuple[str, ...]:

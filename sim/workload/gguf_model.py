@@ -53,9 +53,25 @@ TENSORS = {
     "ffn_up_exps": "expert_up",
     "ffn_down_exps": "expert_down",
     "ffn_gate_inp": "router",
+    "ffn_gate_shexp": "shared_gate",
+    "ffn_up_shexp": "shared_up",
+    "ffn_down_shexp": "shared_down",
+    "attn_q_a": "attn_q_a",
+    "attn_q_b": "attn_q_b",
+    "attn_kv_a_mqa": "attn_kv_a",
+    "attn_kv_b": "attn_kv_b",
+    "attn_k_b": "attn_kv_b",
+    "attn_qkv": "linear_in",
+    "ssm_in": "linear_in",
+    "ssm_out": "linear_out",
+    "shortconv.in_proj": "linear_in",
+    "shortconv.out_proj": "linear_out",
+    "indexer.attn_q_b": "attn_index_q",
+    "indexer.attn_k": "attn_index",
+    "per_layer_token_embd": "per_layer_embedding",
 }
 """Names of weight tensors -> tensor classes; norms, biases and sinks are small and taken as F32."""
-_TENSOR = re.compile(r"(?:blk\.(\d+)\.)?([a-z_]+)\.weight")
+_TENSOR = re.compile(r"(?:blk\.(\d+)\.)?([a-z_.]+)\.weight")
 FORMATS_KEY = "gguf_formats"
 """Where the configuration carries (tensor class, layer, format)."""
 
@@ -87,13 +103,31 @@ def gguf_config(path: Path) -> dict[str, Any]:
     return config | _of_family(kind, config)
 
 
-def _unsupported(header: GgufHeader, kind: str) -> tuple[str, str] | None:
+def gguf_formats(path: Path) -> list[tuple[str, int | None, str]]:
+    """The format of every matrix of the file, by tensor class and layer, whatever its architecture.
+
+    Raises:
+        ModelError: it cannot be read, or is a part of a file.
+    """
+    header = read_gguf(path)
+    if problem := _split(header):
+        raise ModelError(Problem(problem[0], code="unsupported_model", file=str(path), hint=problem[1]))
+    is_tied = all(tensor.name != "output.weight" for tensor in header.tensors)
+    return _formats(header.tensors, is_tied=is_tied)
+
+
+def _split(header: GgufHeader) -> tuple[str, str] | None:
+    """What is wrong with a part of a file, and how to mend it."""
     parts = header.values.get("split.count", 1)
     if isinstance(parts, int) and parts > 1:
-        return (
-            f"this is one of {parts} parts, which lists only its own tensors",
-            "join them with llama-gguf-split --merge",
-        )
+        message = f"this is one of {parts} parts, which lists only its own tensors"
+        return message, "join them with llama-gguf-split --merge"
+    return None
+
+
+def _unsupported(header: GgufHeader, kind: str) -> tuple[str, str] | None:
+    if problem := _split(header):
+        return problem
     if kind not in ARCHITECTURES:
         known = f"modelled: {', '.join(ARCHITECTURES)}; or give the model's config.json and its format with --quant"
         return f"the GGUF architecture {kind[:40]!r} is not modelled", known

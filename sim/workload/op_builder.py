@@ -8,7 +8,7 @@ from sim.errors import Problem, WorkloadError
 from sim.workload.layer_spec import MoeFfn
 from sim.workload.model import ModelSpec
 from sim.workload.op import Elementwise, Gemm, GroupedGemm, Op
-from sim.workload.quant import QuantRecipe
+from sim.workload.quant import QuantRecipe, kernels_of
 from sim.workload.runtime import RuntimeSpec
 
 
@@ -154,6 +154,7 @@ def choose_kernel(runtime: RuntimeSpec, kind: str, dtype: str, site: str, **size
     Raises:
         WorkloadError: none does; names the formats that there are kernels for.
     """
+    dtype = kernels_of(dtype)
     for name, rule in runtime.kernels.items():
         if (
             kind not in rule.ops

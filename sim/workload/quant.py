@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sim.errors import InputError, Problem, SpecError
 from sim.paths import available, find, shipped_data
 from sim.workload.exclusions import named_classes
+from sim.workload.gguf_model import gguf_formats
+from sim.workload.layer_spec import AttentionSpec
 from sim.workload.model import ModelSpec
 from sim.yamlfile import Document, closest, load_yaml, validate_model
 
@@ -59,6 +61,8 @@ TENSOR_CLASSES = frozenset(
 )
 OUTSIDE_LAYERS = frozenset({"embedding", "head"})
 GGUF_FAMILY = "llama.cpp"
+PLAIN = frozenset({"bf16", "f16", "f32"})
+"""Recipes that are a GGUF format as they stand."""
 FALLBACKS = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0"}
 """What llama.cpp takes where a row is no multiple of the block (tensor_type_fallback in src/llama-quant.cpp)."""
 
@@ -68,7 +72,7 @@ class Format:
     """How a number is stored; `bits_per_weight` includes scales.
 
     `unpack_instructions`: of a CUDA-core lane per weight, to bring it into the form that is multiplied; none on the
-    `native` units, which take it as it is stored.
+    `native` units, which take it as it is stored. `kernels`: the format whose kernels take it, where that is another.
     """
 
     name: str
@@ -76,6 +80,7 @@ class Format:
     block_bytes: float
     unpack_instructions: float = 0.0
     native: tuple[str, ...] = ()
+    kernels: str = ""
 
     @property
     def bits_per_weight(self) -> float:
@@ -89,6 +94,7 @@ class _FormatEntry(BaseModel):
     bytes: float = Field(gt=0)
     unpack: float = Field(0.0, ge=0, le=100, description="instructions per weight that unpacking takes on CUDA cores")
     native: tuple[str, ...] = Field((), description="units that take it as it is stored")
+    kernels: str = Field("", description="format whose kernels take it too, e.g. one with another group size")
 
 
 class FormatFile(BaseModel):
@@ -114,6 +120,12 @@ class RecipeFile(BaseModel):
     default: str
     classes: dict[str, str] = {}
     more_bits: dict[str, str] = Field({}, description="classes with another format on llama.cpp's use_more_bits layers")
+    grouped: dict[str, str] = Field(
+        {}, description="classes with another format where 4 query heads or more share keys"
+    )
+    first: dict[str, dict[str, str]] = Field(
+        {}, description="classes with another format in the first layers: an eighth, a 16th, 2, 4, or the inner 3/4"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +139,8 @@ class QuantRecipe:
     more_bits: tuple[tuple[str, Format], ...]
     runtimes: tuple[str, ...] = ()
     replaces: str | None = None
+    grouped: tuple[tuple[str, Format], ...] = ()
+    first: tuple[tuple[str, tuple[tuple[str, Format], ...]], ...] = ()
     own: frozenset[tuple[str, int | None, str]] = frozenset()
     """(tensor class, layer, format) that this checkpoint stores otherwise: left out of its quantisation, or mixed."""
 
@@ -144,6 +158,9 @@ class QuantRecipe:
         found = next((fmt for name, fmt in self.classes if name == tensor_class), self.default)
         if layer is not None and self.more_bits and uses_more_bits(layer, n_layers):
             found = next((fmt for name, fmt in self.more_bits if name == tensor_class), found)
+        for place, given in self.first if layer is not None else ():
+            if PLACES[place](layer or 0, n_layers):
+                found = next((fmt for name, fmt in given if name == tensor_class), found)
         if found.name in FALLBACKS and depth % found.block_elements:
             return formats()[FALLBACKS[found.name]]
         return found
@@ -151,7 +168,31 @@ class QuantRecipe:
     def signature(self, layer: int, n_layers: int) -> Hashable:
         """Layers with the same signature have the same formats."""
         has_more = bool(self.more_bits) and uses_more_bits(layer, n_layers)
-        return has_more, frozenset((name, fmt) for name, index, fmt in self.own if index == layer)
+        places = tuple(PLACES[place](layer, n_layers) for place, _ in self.first)
+        return has_more, places, frozenset((name, fmt) for name, index, fmt in self.own if index == layer)
+
+    def of_model(self, model: ModelSpec) -> QuantRecipe:
+        """The recipe as llama.cpp applies it to the model: what depends on how many heads share keys is settled."""
+        mixers = [layer.mixer for layer in model.layers if isinstance(layer.mixer, AttentionSpec)]
+        shares = any(mixer.heads >= MANY_SHARE * mixer.kv_heads for mixer in mixers)
+        if not self.grouped:
+            return self
+        if not (shares or any(layer.experts for layer in model.layers)):
+            return replace(self, grouped=())
+        names = {name for name, _ in self.grouped}
+        kept = tuple(each for each in self.classes if each[0] not in names)
+        return replace(self, classes=(*kept, *self.grouped), grouped=())
+
+
+MANY_SHARE = 4
+PLACES: dict[str, Callable[[int, int], bool]] = {
+    "eighth": lambda layer, n_layers: layer < n_layers // 8,
+    "16th": lambda layer, n_layers: layer < n_layers // 16,
+    "2": lambda layer, n_layers: layer < 2,
+    "4": lambda layer, n_layers: layer < 4,
+    "inner": lambda layer, n_layers: n_layers // 8 <= layer < 7 * n_layers // 8,
+}
+"""Where a recipe's `first` holds (llama_tensor_get_type in src/llama-quant.cpp)."""
 
 
 def uses_more_bits(layer: int, n_layers: int) -> bool:
@@ -164,16 +205,34 @@ def formats() -> dict[str, Format]:
     """Every storage format, by name."""
     document = load_yaml(shipped_data() / "workloads" / "quants" / "formats.yaml")
     entries = validate_model(FormatFile, document).formats
-    return {name: Format(name, entry.block, entry.bytes, entry.unpack, entry.native) for name, entry in entries.items()}
+    return {
+        name: Format(name, entry.block, entry.bytes, entry.unpack, entry.native, entry.kernels)
+        for name, entry in entries.items()
+    }
+
+
+@cache
+def kernels_of(dtype: str) -> str:
+    """The format whose kernels take weights of `dtype`: its own, unless it is a variant of another."""
+    found = formats().get(dtype)
+    return found.kernels or dtype if found else dtype
 
 
 def load_quant(name: str | Path, search_dirs: Sequence[str | Path] = ()) -> QuantRecipe:
-    """The recipe of that name (or path).
+    """The recipe of that name (or path). A GGUF file is the recipe of its own mix: a format for every matrix.
 
     Raises:
         SpecError: its file is wrong. InputError: there is none.
     """
+    words = str(name).lower().replace("-", "_")
+    if words.startswith("ud_") and not words.endswith((".yaml", ".gguf")):
+        message = f"{str(name)[:40]!r} is a mix that Unsloth makes for each model by itself, not a rule"
+        hint = "give the file, --quant MODEL.gguf: its header says the format of every matrix"
+        raise InputError(Problem(message, "unknown_quant", path="quant", hint=hint))
     path = find("quants", str(name), search_dirs)
+    if path.suffix.lower() == ".gguf":
+        own = frozenset(gguf_formats(path))
+        return QuantRecipe(path.stem, f"the mix of {path.name}", formats()["f32"], (), (), (GGUF_FAMILY,), own=own)
     try:
         stat = path.stat()
         stamp = stat.st_mtime_ns, stat.st_size
@@ -191,20 +250,33 @@ def _load_quant(path: Path, _stamp: tuple[int, int] | None) -> QuantRecipe:
     table = formats()
     classes = tuple((key, table[value]) for key, value in file.classes.items())
     more = tuple((key, table[value]) for key, value in file.more_bits.items())
-    return QuantRecipe(file.name, file.title, table[file.default], classes, more, file.runtimes, file.replaces)
+    grouped = tuple((key, table[value]) for key, value in file.grouped.items())
+    first = tuple((place, tuple((key, table[value]) for key, value in of.items())) for place, of in file.first.items())
+    found = QuantRecipe(file.name, file.title, table[file.default], classes, more, file.runtimes, file.replaces)
+    return replace(found, grouped=grouped, first=first)
+
+
+_NOUNS = {TENSOR_CLASSES: "tensor class", frozenset(PLACES): "place"}
 
 
 def _unknown_names(document: Document, file: RecipeFile) -> Iterator[Problem]:
     named: list[tuple[tuple[str, ...], str, frozenset[str]]] = [(("default",), file.default, frozenset(formats()))]
-    for group in ("classes", "more_bits"):
-        for key, value in getattr(file, group).items():
-            named += [((group, key), key, TENSOR_CLASSES), ((group, key), value, frozenset(formats()))]
-    for place, name, known in named:
+    groups: list[tuple[tuple[str, ...], dict[str, str]]] = [
+        (("classes",), file.classes),
+        (("more_bits",), file.more_bits),
+        (("grouped",), file.grouped),
+        *((("first", place), of) for place, of in file.first.items()),
+    ]
+    for at, group in groups:
+        for key, value in group.items():
+            named += [((*at, key), key, TENSOR_CLASSES), ((*at, key), value, frozenset(formats()))]
+    named += [(("first", place), place, frozenset(PLACES)) for place in file.first]
+    for at, name, known in named:
         if name not in known:
             guess = closest(name, sorted(known))
             hint = f"did you mean '{guess}'?" if guess else f"known: {', '.join(sorted(known))}"
-            line, noun = document.line_of(place), "tensor class" if known is TENSOR_CLASSES else "format"
-            yield Problem(f"unknown {noun} {name[:60]!r}", "unknown_name", document.file, line, ".".join(place), hint)
+            line, noun = document.line_of(at), _NOUNS.get(known, "format")
+            yield Problem(f"unknown {noun} {name[:60]!r}", "unknown_name", document.file, line, ".".join(at), hint)
 
 
 def resolve_quant(
@@ -217,7 +289,7 @@ def resolve_quant(
     """
     said = model.quantization.recipe if model.quantization else model.dtype
     chosen = said if name is None else name
-    recipe = chosen if isinstance(chosen, QuantRecipe) else load_quant(chosen, search_dirs)
+    recipe = (chosen if isinstance(chosen, QuantRecipe) else load_quant(chosen, search_dirs)).of_model(model)
     if recipe.runtimes and runtime not in recipe.runtimes:
         raise InputError(
             Problem(
@@ -253,17 +325,26 @@ def _with_exclusions(recipe: QuantRecipe, model: ModelSpec) -> QuantRecipe:
 
 
 def _converted(recipe: QuantRecipe, search_dirs: Sequence[str | Path]) -> QuantRecipe:
-    """The GGUF form of a checkpoint's recipe, where there is one."""
+    """The GGUF form of a checkpoint's recipe.
+
+    Raises:
+        InputError: there is none.
+    """
     for name in available("quants", search_dirs):
         if name != "formats":
             candidate = load_quant(name, search_dirs)
             if candidate.replaces == recipe.name and GGUF_FAMILY in candidate.runtimes:
                 return candidate
-    return recipe
+    if recipe.name in PLAIN:
+        return recipe
+    message = f"llama.cpp reads GGUF files, and there is no GGUF form of {recipe.name}"
+    hint = "say what the checkpoint is converted to, e.g. --quant q8_0 or q4_k_m, or give the file, --quant MODEL.gguf"
+    raise InputError(Problem(message, "quant_runtime", path="quant", hint=hint))
 
 
 def weights_bytes(model: ModelSpec, recipe: QuantRecipe) -> int:
     """Bytes of all weights as the recipe stores them; an embedding that is the head too is stored as the head."""
+    recipe = recipe.of_model(model)
     n_layers = len(model.layers)
     kinds: dict[Hashable, int] = {}
     kind_of = [kinds.setdefault((each, recipe.signature(i, n_layers)), i) for i, each in enumerate(model.layers)]

@@ -197,7 +197,20 @@ def test_what_does_not_fit_together_is_refused(changes: dict[str, Any], message:
 @pytest.mark.parametrize(
     ("config", "recipe"),
     [
-        ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8"),
+        ({"quant_method": "fp8"}, "fp8"),
+        ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8_block"),
+        ({"quant_method": "fp8", "weight_block_size": [128, 128], "expert_dtype": "fp4"}, "fp8_mxfp4"),
+        ({"quant_method": "awq", "bits": 4, "group_size": 64, "zero_point": True}, "int4_g64"),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": True}, "int4_sym"),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": {
+                    "g": {"weights": {"num_bits": 4, "type": "int", "group_size": 32, "symmetric": True}}
+                },
+            },
+            "int4_sym_g32",
+        ),
         ({"quant_method": "mxfp4"}, "mxfp4"),
         ({"quant_method": "awq", "bits": 4}, "int4"),
         ({"quant_algo": "FP8", "producer": {"name": "modelopt"}}, "fp8"),
@@ -265,7 +278,7 @@ def test_a_format_without_a_kernel_is_refused_by_name(
     path = write(tmp_path, {**config_of("LlamaForCausalLM"), "quantization_config": {"quant_method": "fp8"}})
     code = short_run(path, runtime)
     assert code == (0 if runtime == "vllm" else 2)
-    assert runtime == "vllm" or "llama.cpp@b7941 has no gemm kernel for fp8" in capsys.readouterr().err
+    assert runtime == "vllm" or "there is no GGUF form of fp8" in capsys.readouterr().err
 
 
 @pytest.mark.slow
