@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from sim.plot.style import BOUND_COLOURS, bound_patches, time_scale, time_text
@@ -43,8 +44,8 @@ def sm_timeline(result: KernelResult) -> Figure:
 
 def _draw(axis: Axes, row: int, lane: Lane, unit_ps: float) -> set[str]:
     at, used = 0, set()
-    for cause, duration_ps, is_folded in lane.moments:
-        bound = CAUSES[cause]
+    for (bound, is_folded), moments in groupby(lane.moments, key=lambda moment: (CAUSES[moment[0]], moment[2])):
+        duration_ps = sum(moment[1] for moment in moments)
         alpha = FOLDED_ALPHA if is_folded else 1.0
         axis.barh(row, duration_ps / unit_ps, left=at / unit_ps, height=0.8, color=BOUND_COLOURS[bound], alpha=alpha)
         at += duration_ps

@@ -19,8 +19,10 @@ from sim.cost.program import Kernel
 from sim.engine import Engine, FairServer, Flow
 from sim.hwspec import HardwareSpec
 from sim.study import validate_microbench as microbench
+from sim.study.regimes import MACHINE, regime_errors
 from sim.study.validate import Record, compare, load_records
 from sim.system.machine import Machine
+from sim.system.plugins import load_hardware
 
 NOTICED = 0.001
 """An error that moves by less than a tenth of a per cent has not changed."""
@@ -40,7 +42,8 @@ Errors = dict[str, float]
 class Mechanism:
     """What is switched off, and how: fields of the hardware, or code that is replaced while the sample runs.
 
-    `streams`: whether microbenchmarks know it; `kernels`: whether predictions do. `make_queue`, `is_deep`: see `_rows`.
+    `streams`: whether microbenchmarks know it; `kernels`: whether predictions do; `regimes`: whether single kernels do,
+    by what binds them. `make_queue`, `is_deep`: see `_rows`.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Mechanism:
     off: Off = nullcontext
     streams: bool = False
     kernels: bool = True
+    regimes: bool = False
     make_queue: Callable[[], MakeQueue] = lambda: WarpQueue
     is_deep: bool = False
 
@@ -145,23 +149,47 @@ MECHANISMS = (
     Mechanism("fairness", "one first-come queue for all", streams=True, kernels=False, make_queue=one_queue),
     Mechanism("translation", "no page walk", _given(tlb__walk="0 ns"), streams=True),
     Mechanism(
-        "bytes-in-flight limit", "16 pieces a warp, 64 stages a CTA in flight", streams=True, is_deep=True,
+        "bytes-in-flight limit", "16 pieces a warp, 64 stages a CTA", streams=True, is_deep=True, regimes=True,
         off=_kernels(lambda kernel: replace(kernel, stages=max(kernel.stages, MANY_STAGES))),
     ),
     Mechanism(
         "C2C", "memory on the GPU's die", _given(c2c__latency="0 ns", c2c__bandwidth="x100"), streams=True
     ),
     Mechanism("drift of SMs", "all SMs in step", off=lambda: _replaced(kernel_run, "LONG_STEPS", 1 << 60)),
-    Mechanism("L2 reuse", "every tile comes from memory", off=lambda: _replaced(PanelCache, "wave", _all_missing)),
     Mechanism(
-        "wave quantisation", "tiles shared out evenly",
+        "L2 reuse", "every tile comes from memory", regimes=True,
+        off=lambda: _replaced(PanelCache, "wave", _all_missing),
+    ),
+    Mechanism(
+        "a CTA's start and end", "it takes K-steps only", regimes=True,
+        off=_kernels(
+            lambda kernel: replace(kernel, prologue_cycles=0, first_cycles=0, epilogue_cycles=0, epilogue_bytes=0)
+        ),
+    ),
+    Mechanism(
+        "chain of products", "a K-step takes what its units take", regimes=True,
+        off=_kernels(lambda kernel: replace(kernel, step_cycles=0, chain_cycles=0)),
+    ),
+    Mechanism(
+        "inner loop's efficiency", "every issue slot is filled", regimes=True,
+        off=_kernels(lambda kernel: replace(kernel, work=tuple(replace(w, efficiency=1.0) for w in kernel.work))),
+    ),
+    Mechanism(
+        "L2's rate", "L2 gives whatever is asked for", _given(l2__bytes_per_clock="x100"), regimes=True
+    ),
+    Mechanism(
+        "memory's sustained rate", "memory at its peak",
+        _given(memory__sustained__read="100 %", memory__sustained__write="100 %"), regimes=True,
+    ),
+    Mechanism(
+        "wave quantisation", "tiles shared out evenly", regimes=True,
         off=_kernels(
             lambda kernel: kernel if kernel.kinds or kernel.loads else replace(kernel, schedule="persistent", ctas=0)
         ),
     ),
     Mechanism(
         "launch boundaries", "kernels follow each other at once",
-        _given(gpu__kernel_boundary="0 us", gpu__kernel_boundary_eager="0 us"),
+        _given(gpu__kernel_boundary="0 us", gpu__kernel_boundary_eager="0 us"), regimes=True,
     ),
     Mechanism("strided reads", "rows of a tile read like anything else", _read_like_any),
     Mechanism("empty-tile sharing", "all CTAs have equal work", off=_kernels(lambda kernel: replace(kernel, loads=()))),
@@ -238,7 +266,7 @@ def ablate(
 ) -> Ablation:
     """Switch off one mechanism after the other. `predict`: `sim.run`; `hardware`: what was measured, dgx-spark."""
     chosen = sample() if records is None else records
-    everything = Mechanism("everything on", "", streams=True)
+    everything = Mechanism("everything on", "", streams=True, regimes=True)
     found: dict[str, dict[str, float | None]] = {}
     for mechanism in (everything, *mechanisms):
         if progress is not None:
@@ -247,7 +275,8 @@ def ablate(
         with mechanism.off():
             kernels = _inference(predict, chosen, fields) if mechanism.kernels else {}
             streams = _streams(hardware, fields, mechanism) if mechanism.streams else {}
-        found[mechanism.name] = {**kernels, **streams}
+            regimes = _regimes(fields) if mechanism.regimes else {}
+        found[mechanism.name] = {**kernels, **streams, **regimes}
     base = {key: error for key, error in found.pop(everything.name).items() if error is not None}
     return Ablation(base, {name: {key: errors.get(key) for key in base} for name, errors in found.items()})
 
@@ -260,6 +289,11 @@ def _inference(predict: Callable[..., Any], records: Sequence[Record], fields: M
 
     rows = [row for record in records for row in compare(record, changed)]
     return _by_class((row.label, row.error) for row in rows)
+
+
+def _regimes(fields: Mapping[str, str]) -> Errors:
+    """Mean absolute error of single kernels by what binds them, on the machine that they were measured on."""
+    return _by_class(regime_errors(load_hardware(MACHINE, dict(fields), ())))
 
 
 def _streams(hardware: HardwareSpec, fields: Mapping[str, str], mechanism: Mechanism) -> Errors:

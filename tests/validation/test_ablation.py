@@ -17,6 +17,7 @@ from sim.component.panel_cache import PanelCache
 from sim.cost.kernel import Lowering
 from sim.study import ablation
 from sim.study.ablation import MECHANISMS, Ablation, Mechanism, ablate, sample
+from sim.study.regimes import REGIMES, regime_rows
 from sim.study.validate import load_records
 
 SPARK = sim.load_hardware("dgx-spark")
@@ -73,6 +74,29 @@ def test_the_sample_has_every_class_of_records() -> None:
 
     assert classes(sample()) == classes(load_records())
     assert len(sample()) <= 2 * len(classes(load_records()))
+
+
+def test_each_regime_of_kernels_gets_worse_without_its_mechanism(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By more than any number of a regime moves by the choice of six rows: 2 % of the time or more."""
+    monkeypatch.setattr(ablation, "STREAMS", ())
+    bound_by = {
+        "launch": "launch boundaries",
+        "latency": "chain of products",
+        "waves": "wave quantisation",
+        "compute": "L2's rate",
+        "bandwidth": "memory's sustained rate",
+    }
+    found = ablate(sim.run, SPARK, mechanisms=[BY_NAME[name] for name in bound_by.values()], records=[])
+    assert {
+        regime: found.changes(name).get(f"kernels, {regime}", 0.0) >= 0.02 for regime, name in bound_by.items()
+    } == (dict.fromkeys(bound_by, True))
+
+
+def test_every_regime_has_kernels_that_ship() -> None:
+    rows = regime_rows()
+    assert set(rows) == set(REGIMES)
+    assert all(len(each) >= 4 for each in rows.values())
+    assert all(REGIMES[name](row.sizes) and row.is_calibrated for name, each in rows.items() for row in each)
 
 
 @pytest.mark.validation

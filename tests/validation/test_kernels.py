@@ -35,7 +35,7 @@ def test_nothing_was_calibrated_on_these_and_all_are_described(report: KernelRep
 
 
 def test_half_lie_within_ten_percent(report: KernelReport) -> None:
-    assert _median(list(report.compared)) <= 0.10
+    assert _median([one for one in report.compared if one.row.chip == LARGEST_CHIP]) <= 0.10
     errors = sorted(abs(one.error) for one in report.compared)
     assert errors[int(0.9 * len(errors))] <= 0.40
 
@@ -47,13 +47,19 @@ def test_every_op_by_itself(report: KernelReport, op: str, most: float) -> None:
     assert _median([one for one in report.compared if one.row.op == op and one.row.chip == LARGEST_CHIP]) <= most
 
 
+@pytest.mark.parametrize(("chip", "most"), [("h100-sxm", 0.15), ("l40s", 0.15), ("b200", 0.25)])
+def test_every_other_chip_by_itself(report: KernelReport, chip: str, most: float) -> None:
+    """GEMMs and attention. B200 is one that nothing was calibrated on."""
+    assert _median([one for one in report.compared if one.row.chip == chip]) <= most
+
+
 def test_targets_name_what_there_is() -> None:
     """A target that names nothing would hold anything."""
     tables = {(row.table, row.dtype, f"{row.runtime}@{row.version}") for row in read_records(ROWS)}
     for name in kernel_targets():
         chip, table, dtype, runtime, *_ = name.split()
         assert (table, dtype, runtime) in tables, name
-        assert chip in {LARGEST_CHIP, "h100-sxm"}
+        assert chip in {LARGEST_CHIP, "h100-sxm", "l40s"}
 
 
 @pytest.mark.validation
