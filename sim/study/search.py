@@ -24,6 +24,8 @@ NEAR = 0.1
 MOST_REFINED = 4
 CLOSE = 0.005
 """Share of the range to which a value is found."""
+EQUAL = 1e-9
+"""Errors that differ by less are equal."""
 LOG_FROM = 2.0
 """Bounds so many times apart are gone through by factors, closer ones by differences."""
 
@@ -109,8 +111,7 @@ class Curve:
             if min(abs(best - share) for share in self._shares) <= CLOSE:
                 break
             self.simulate(self.scale.value(best))
-        known = sorted(self._shares, key=lambda share: abs(share - middle))
-        best = min(known, key=lambda share: float(weights @ np.abs(self._known[share])))
+        best = _least(self._shares, [float(weights @ np.abs(self._known[share])) for share in self._shares], middle)
         return start if best == middle else self.scale.value(best)
 
 
@@ -123,8 +124,14 @@ def lowest(curve: Curve, weights: Errors, start: float, beside: Errors | float =
         crossing = np.flatnonzero(left * right < 0.0)
         parts = left[crossing] / (left[crossing] - right[crossing])
         found += [float(low + part * (high - low)) for part in parts]
-    found.sort(key=lambda share: abs(share - start))
-    return min(found, key=lambda share: float(weights @ np.abs(curve.at(share) + beside)))
+    return _least(found, [float(weights @ np.abs(curve.at(share) + beside)) for share in found], start)
+
+
+def _least(shares: Sequence[float], errors: Sequence[float], start: float) -> float:
+    """The share of the least error; of those that are equal but for rounding the nearest to `start`."""
+    most = min(errors) + EQUAL
+    fitting = [share for share, error in zip(shares, errors, strict=True) if error <= most]
+    return min(fitting, key=lambda share: abs(share - start))
 
 
 def class_weights(labels: Sequence[str]) -> Errors:

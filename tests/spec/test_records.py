@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import jsonschema
@@ -10,10 +11,11 @@ import pytest
 from sim.cli import main
 from sim.errors import SpecError
 from sim.paths import find
+from sim.system.calibrated import calibrated
 from sim.system.catalogue import schema
 from sim.system.measurements import count, fields_of
 from sim.workload.runtime_file import check_runtime
-from sim.yamlfile import NUMBERS, WORDS, fits, load_yaml, records_complaint
+from sim.yamlfile import LEAST_RECORDS, NUMBERS, WORDS, fits, load_yaml, records_complaint
 
 ROW = {"chip": "a", "op": "gemm", "dtype": "fp8", "m": 16, "version": "1.0"}
 RUNTIME = """
@@ -145,3 +147,27 @@ def test_counts_are_those_of_the_files() -> None:
     assert count({"microbench": {"group": "latency ladder"}}) == 5
     assert count({"inference": {"phase": "prefill"}, "microbench": {"group": "latency ladder"}}) == prompts + 5
     assert count({"kernels": {"chip": "no such chip"}}) == count(None) == 0
+
+
+def test_of_what_ships_every_number_that_names_its_records_has_enough() -> None:
+    """And what names none is listed as what it is."""
+    numbers = calibrated()
+    named = [number for number in numbers if number.records]
+    assert len(named) >= 12
+    assert [number.name for number in named if number.count < LEAST_RECORDS] == []
+    assert all(number.bounds for number in named)
+    assert all("NOT REPRODUCIBLE" in number.title for number in numbers if not number.records)
+    assert len({number.name for number in numbers}) == len(numbers)
+
+
+def test_the_list_says_value_unit_range_and_count(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "calibrated", "--json"]) == 0
+    listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    boundary = listed["dgx-spark.components.gpu.kernel_boundary_eager"]
+    assert (boundary["value"], boundary["unit"], boundary["range"]) == ("2.5 us", "us", ["1.5 us", "4 us"])
+    assert boundary["records"] == count(boundary["selector"]) >= LEAST_RECORDS
+    request = listed["vllm.base.request_s"]
+    assert (request["value"], request["unit"], request["is_reproducible"]) == (0.01, "s", True)
+    assert main(["list", "calibrated"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"0.01 s (0.005 to 0.016; {request['records']} records): time to first token" in said
