@@ -78,7 +78,7 @@ def _refuse(arguments: argparse.Namespace) -> None:
 
 def _check_leave_out(arguments: argparse.Namespace) -> None:
     """All records are looked at, and nothing is drawn or written."""
-    names = ("runtime", "family", "check", "rows", "markdown", "parity", "force", "write_residuals")
+    names = ("runtime", "family", "rows", "markdown", "parity", "force", "write_residuals")
     wrong = [Problem("goes not with --leave-out", "usage", path=name) for name in names if getattr(arguments, name)]
     if wrong:
         raise InputError(wrong)
@@ -99,7 +99,14 @@ def _leave_out(arguments: argparse.Namespace) -> int:
         report = validate_inference(api.run, progress=progress)
         found = leave_out(arguments.leave_out, report, Informing().numbers(said), predictor, progress)
     print(json.dumps(found.to_dict(), indent=2) if arguments.json else to_text(found))
-    return 0
+    return _judge(found.broken_targets(), arguments)
+
+
+def _judge(broken: list[str], arguments: argparse.Namespace) -> int:
+    """Say what is broken; the exit code."""
+    for line in broken:
+        print(f"broken: {line}", file=sys.stderr)
+    return 3 if arguments.check and broken else 0
 
 
 def _check_residuals(arguments: argparse.Namespace) -> None:
@@ -138,7 +145,4 @@ def _inference(arguments: argparse.Namespace) -> int:
         from sim.plot import draw_parity  # noqa: PLC0415 - matplotlib is slow to load
 
         draw_parity(report.to_dict()["rows"], target)
-    broken = report.broken_targets()
-    for line in broken:
-        print(f"broken: {line}", file=sys.stderr)
-    return 3 if arguments.check and broken else 0
+    return _judge(report.broken_targets(), arguments)

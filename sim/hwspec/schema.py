@@ -11,7 +11,7 @@ from sim.hwspec.describe import SCHEMA
 from sim.hwspec.field_types import Measure, SpecGroup
 from sim.hwspec.walk import measure_of
 from sim.units import EXAMPLES
-from sim.yamlfile import KINDS, records_schema
+from sim.yamlfile import KINDS, RECORDS_REF, records_schema
 
 _SOURCE = {
     "source": {"type": "string", "description": "where the values come from: an address, a document, or why assumed"},
@@ -49,7 +49,7 @@ def json_schema(spec_types: SpecTypes) -> dict[str, Any]:
                 "description": "who asks whom: 'l2.memory -> c2c.gpu'",
             },
         },
-        "$defs": {name: _component(name, kind) for name, kind in spec_types.items()},
+        "$defs": {"Records": records_schema()} | {name: _component(name, kind) for name, kind in spec_types.items()},
     }
 
 
@@ -115,7 +115,7 @@ def _leaf(short: dict[str, Any]) -> dict[str, Any]:
             **_SOURCE,
             "range": {"type": "array", "items": short, "minItems": 2, "maxItems": 2},
             "date": {"type": "string"},
-            "records": records_schema(),
+            "records": RECORDS_REF,
         },
     }
     return {"anyOf": [short, long]}

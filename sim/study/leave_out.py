@@ -17,18 +17,35 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
+from sim.paths import find
 from sim.study.calibrate import LeftOut, looked_at
 from sim.study.informing import Case, Number, Predictor
 from sim.study.residuals import coverage
 from sim.study.search import Curve, Errors, class_weights, lowest
 from sim.study.validate import Report, Row, compare
 from sim.system.measurements import family_of
-from sim.yamlfile import LEAST_RECORDS
+from sim.yamlfile import LEAST_RECORDS, load_yaml, validate_model
 
 WHAT = ("family", "source", "runtime")
+FEWEST = 5
+"""Comparisons from which on a group is held to its target."""
 MOST_TURNS = 20
 STILL = 0.001
+
+
+class _Target(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    error: float = Field(gt=0)
+    inside: tuple[float, float]
+
+
+class _TargetFile(BaseModel):
+    """The part of the file that is ours."""
+
+    model_config = ConfigDict(frozen=True)
+    leave_out: dict[str, _Target] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +79,22 @@ class LeaveOut:
     groups: tuple[Group, ...]
     inside: Mapping[str, tuple[int, int]]
 
+    def broken_targets(self) -> list[str]:
+        """Every target that does not hold, in a sentence each; a kind without targets breaks none."""
+        targets = validate_model(_TargetFile, load_yaml(find("measurements", "targets"))).leave_out.get(self.what)
+        if targets is None:
+            return []
+        broken = [
+            f"without {group.name} it is off by {group.error:.1%}, target {targets.error:.0%}"
+            for group in self.groups
+            if len(group.rows) >= FEWEST and group.error > targets.error
+        ]
+        inside, count = self.inside.get("all", (0, 0))
+        low, high = targets.inside
+        if not count or not low <= inside / count <= high:
+            broken.append(f"{inside} of {count} left-out lie in their range, target {low:.0%} to {high:.0%}")
+        return broken
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for --json."""
         inside, count = self.inside.get("all", (0, 0))
@@ -87,6 +120,7 @@ class LeaveOut:
                 }
                 for group in self.groups
             ],
+            "broken": self.broken_targets(),
         }
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 
-from sim.yamlfile import KINDS, records_complaint, records_schema, source_complaint
+from sim.yamlfile import KINDS, records_complaint, source_complaint
 
 LONG_FORM = frozenset({"value", "kind", "source", "date", "range", "records"})
 
@@ -40,11 +40,15 @@ def _range(value: Any) -> Any:
     return low, high
 
 
+RECORDS = {"type": "object", "title": "Records"}
+"""In the schema of a number, what `runtime_schema` defines once and refers to (pydantic knows only its own)."""
+
+
 def long_form(kind: str) -> WithJsonSchema:
     """The JSON Schema of a number in either form."""
     text = {"type": "string"}
     fields = {"value": {"type": kind}, "kind": {"enum": list(KINDS)}, "source": text, "date": text, "range": {}}
-    fields |= {"records": records_schema()}
+    fields |= {"records": RECORDS}
     long = {"type": "object", "properties": fields, "required": ["value"], "additionalProperties": False}
     return WithJsonSchema({"anyOf": [{"type": kind}, long]})
 

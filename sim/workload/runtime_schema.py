@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sim.workload.runtime import RuntimeFile, RuntimeSpec
+from sim.workload.runtime_fields import RECORDS
+from sim.yamlfile import RECORDS_REF, records_schema
 
 _OF_THE_FILE = ("name", "version", "title", "source", "family")
 
@@ -37,11 +39,20 @@ def runtime_schema() -> dict[str, Any]:
         "description": "numbers that all kernels of a library share, by its name",
     }
     whole["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    whole["$defs"] = {**parts, "Changes": {**spec, "title": "Changes"}}
+    whole["$defs"] = {**parts, "Records": records_schema(), "Changes": {**spec, "title": "Changes"}}
     changes = {"$ref": "#/$defs/Changes"}
     whole["properties"]["base"] = changes
     whole["properties"]["versions"]["additionalProperties"] = {"anyOf": [changes, {"type": "null"}]}
-    return whole
+    return dict(_with_records(whole))
+
+
+def _with_records(part: Any) -> Any:
+    """The schema with what stands for `records:` referring to its definition."""
+    if part == RECORDS:
+        return RECORDS_REF
+    if isinstance(part, dict):
+        return {key: _with_records(value) for key, value in part.items()}
+    return [_with_records(value) for value in part] if isinstance(part, list) else part
 
 
 def _site() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sim.yamlfile.document import MAX_NODES, Document, Key, read_bytes
 from sim.yamlfile.json_text import load_json, load_json_text
-from sim.yamlfile.records import LEAST_RECORDS, NUMBERS, WORDS, fits, records_complaint, records_schema
+from sim.yamlfile.records import LEAST_RECORDS, NUMBERS, RECORDS_REF, WORDS, fits, records_complaint, records_schema
 from sim.yamlfile.source import KINDS, source_complaint
 from sim.yamlfile.validate import closest, problems_of, unknown_field, validate_model
 from sim.yamlfile.write import dump_yaml
@@ -23,6 +23,7 @@ __all__ = [
     "LEAST_RECORDS",
     "MAX_NODES",
     "NUMBERS",
+    "RECORDS_REF",
     "WORDS",
     "Document",
     "Key",

@@ -30,6 +30,9 @@ NUMBERS: Mapping[str, tuple[str, ...]] = {
 LEAST_RECORDS = 5
 """Records that a calibrated number needs to be one."""
 
+RECORDS_REF = {"$ref": "#/$defs/Records"}
+"""What stands for `records_schema()` at every number of a schema, which defines it once."""
+
 Selector = Mapping[str, Any]
 Fields = Mapping[str, Any]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import log, sqrt
 from statistics import median
 from types import SimpleNamespace
@@ -116,6 +116,20 @@ def test_ranges_are_those_of_the_others_left_out_themselves() -> None:
     assert median(ratios.values()) == SHIPPED / 4.0
 
 
+def test_targets_hold_families_and_nothing_else() -> None:
+    """The toy's families are off by up to 1.5; of sources there is no target."""
+    found = leave_out("family", _report(), [], _Toy())  # type: ignore[arg-type]
+    off = [group.name for group in found.groups if group.error > 0.15]
+    assert [line.split()[1] for line in found.broken_targets() if line.startswith("without")] == off
+    assert len(off) == len(RATES)
+    few = replace(found, groups=tuple(replace(group, rows=group.rows[:4]) for group in found.groups))
+    assert not [line for line in few.broken_targets() if line.startswith("without")]
+    for inside, is_held in ((34, False), (35, True), (45, True), (46, False)):
+        one = replace(found, groups=(), inside={"all": (inside, 50)})
+        assert (one.broken_targets() == []) is is_held
+    assert leave_out("source", _report(), [], _Toy()).broken_targets() == []  # type: ignore[arg-type]
+
+
 def test_curves_of_numbers_that_share_measurements_add_up() -> None:
     """Rates are x times y: whatever y is worth, x makes up for it, and what comes out is right."""
 
@@ -133,9 +147,9 @@ def test_curves_of_numbers_that_share_measurements_add_up() -> None:
 
 
 def test_flags_that_go_with_it_or_not(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["validate", "inference", "--leave-out", "family", "--family", "qwen3", "--check"]) == 2
+    assert main(["validate", "inference", "--leave-out", "family", "--family", "qwen3", "--markdown"]) == 2
     said = capsys.readouterr().err
     assert "family: goes not with --leave-out" in said
-    assert "check: goes not with --leave-out" in said
+    assert "markdown: goes not with --leave-out" in said
     assert main(["validate", "kernels", "--leave-out", "family"]) == 2
     assert "validate kernels has no such flag" in capsys.readouterr().err
