@@ -272,6 +272,10 @@ class RuntimeSpec(Frozen):
     linear_backend: str = Field("auto", description="whose kernels run dense GEMMs, where there is a choice")
     moe_backend: str = Field("auto", description="whose kernels run the experts' GEMMs, where there is a choice")
     logits: Literal["last", "all"] = "last"
+    sparse_keys: Literal["gathered", "masked"] = Field(
+        "gathered",
+        description="attention over chosen keys reads those alone, or all of them, with a mask over what is not chosen",
+    )
     draft_tokens: Whole = Field(
         0,
         ge=0,

@@ -64,6 +64,8 @@ FAMILY_SITES = {
     "index_queries": "rotation of the indexer's queries (tokens x their width)",
     "index_keys": "norm and rotation of the indexer's keys, and their way into the cache (tokens x their width)",
     "index_topk": "choice of the keys that attention reads (tokens x keys seen)",
+    "sparse_mask": "mask over the keys that are not chosen, where all are read (tokens x keys seen)",
+    "sparse_concat": "window and entries put side by side, where all are read (keys x width)",
     "compress": "keys of a run of tokens pooled into one entry (tokens x width of keys and gates)",
     "stream_in": "the stream that a part reads, made of all residual streams (tokens x streams x hidden)",
     "stream_out": "a part's output to all residual streams (tokens x streams x hidden)",

@@ -90,6 +90,16 @@ def test_a_prompt_reads_as_many_keys_as_its_tokens_choose_and_its_cache_once(tmp
     assert kv_bytes(op, formats()["bf16"]) == pytest.approx(query * 80 * 2, rel=0.1)
 
 
+def test_llama_cpp_masks_what_is_not_chosen_and_reads_all_keys(tmp_path: Path) -> None:
+    """src/models/deepseek4.cpp: window and entries side by side, a mask over both; keys in multiples of 256."""
+    path = config(tmp_path, *V4)
+    ops = [op for op in ops_of(path, 1, 4096, "llama.cpp") if op.site == "attention_sparse"]
+    assert [op.context for op in ops if isinstance(op, Attention)] == [1280, 256]  # 16 + 4096 / 4, and 16 + 4096 / 128
+    sites = [op.site for op in ops_of(path, 1, 4096, "llama.cpp")]
+    assert sites.count("sparse_concat") == 2
+    assert "sparse_mask" not in [op.site for op in ops_of(path, 1, 4096)]
+
+
 def test_a_shared_choice_is_made_once(tmp_path: Path) -> None:
     """GLM-5.2: the second layer has neither the indexer's weights nor its keys, and scores nothing."""
     keys = {**V32[1], "indexer_types": ["full", "shared"]}
