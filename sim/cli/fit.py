@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sim.cli.load import unused
 from sim.cli.parser import add_plot, add_shared, count, plot_target
 from sim.errors import InputError, Problem
 
@@ -40,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--beside", action="append", default=[], metavar="MODEL[,KEY=VALUE...]", help="another model (repeatable)"
     )
+    parser.add_argument("--out", metavar="DIR", help="write summary and picture into DIR")
     add_plot(parser, "what fits")
     add_shared(parser)
 
@@ -49,12 +52,16 @@ def execute(arguments: argparse.Namespace) -> int:
     from sim import api  # noqa: PLC0415 - `sparksim --help` need not load the simulator
 
     target = plot_target(arguments.plot, force=arguments.force) if arguments.plot else None
-    if arguments.force and target is None:
-        raise InputError(Problem("goes with --plot", "usage", path="--force"))
+    if arguments.force and target is None and not arguments.out:
+        raise InputError(Problem("goes with --plot or --out", "usage", path="--force"))
+    if arguments.out:
+        from sim.result.export import check_target  # noqa: PLC0415
+
+        check_target(Path(arguments.out), force=arguments.force)
     given: dict[str, Any] = {name: getattr(arguments, name) for name in ARGUMENTS}
     result = api.fit(**given, beside=arguments.beside, set=arguments.set, spec_dirs=tuple(arguments.spec_dir))
     if not arguments.quiet:
-        for note in result.warnings:
+        for note in (*result.warnings, *unused(arguments)):
             print(f"note: {note}", file=sys.stderr)
     print(json.dumps(result.to_dict(), indent=2, allow_nan=False) if arguments.json else text(result))
     if target is not None:
@@ -63,6 +70,8 @@ def execute(arguments: argparse.Namespace) -> int:
         written = ", ".join(str(path) for path in draw_fit(result, target))
         if not arguments.quiet:
             print(f"wrote {written}", file=sys.stderr)
+    if arguments.out:
+        result.write(arguments.out, force=arguments.force)
     return 0 if result.fits else 3
 
 

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sim.errors import InputError, Problem
 from sim.units import format_quantity
 
 if TYPE_CHECKING:
@@ -16,16 +15,13 @@ if TYPE_CHECKING:
 
 ARGUMENTS = ("model", "runtime", "hardware", "quant", "kv_dtype", "batch", "prompt", "depth", "output", "file")
 NOT_USED = {"cache": "no kernel is simulated", "seed": "nothing is random"}
-"""Flags of `run` that say nothing here, and why."""
+"""Flags of every simulating verb that say nothing here, and why."""
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Load; 0 done, 3 there is not memory enough."""
     from sim import api  # noqa: PLC0415 - `sparksim --help` need not load the simulator
 
-    problems = [Problem(why, "usage", path=f"--{name}") for name, why in NOT_USED.items() if getattr(arguments, name)]
-    if problems:
-        raise InputError(problems)
     if arguments.out:
         from sim.result.export import check_target  # noqa: PLC0415
 
@@ -33,7 +29,7 @@ def execute(arguments: argparse.Namespace) -> int:
     given = {name: getattr(arguments, name) for name in ARGUMENTS}
     result = api.load(**given, set=arguments.set, spec_dirs=tuple(arguments.spec_dir), is_full=arguments.full)
     if not arguments.quiet:
-        for note in result.warnings:
+        for note in (*result.warnings, *unused(arguments)):
             print(f"note: {note}", file=sys.stderr)
     print(json.dumps(result.to_dict(), indent=2, allow_nan=False) if arguments.json else text(result))
     if arguments.out:
@@ -41,6 +37,11 @@ def execute(arguments: argparse.Namespace) -> int:
         if not arguments.quiet:
             print(f"wrote {len(written)} files into {arguments.out}; see plots/", file=sys.stderr)
     return 0 if result.fits else 3
+
+
+def unused(arguments: argparse.Namespace) -> list[str]:
+    """Flags that were given and say nothing here."""
+    return [f"--{name} changes nothing: {why}" for name, why in NOT_USED.items() if getattr(arguments, name)]
 
 
 def text(result: LoadResult) -> str:

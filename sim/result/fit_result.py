@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sim.result.export import write_aside, write_json, write_manifest
 from sim.result.identity import version
 from sim.result.memory import MemoryUse
 
@@ -124,6 +127,18 @@ class FitResult:
             "overrides": self.overrides,
             "warnings": list(self.warnings),
         }
+
+    def write(self, folder: str | Path, *, force: bool = False) -> list[Path]:
+        """Write summary and picture into `folder`, which must not exist unless `force`; the paths written."""
+
+        def fill(new: Path) -> None:
+            write_json(new / "summary.json", self.to_dict())
+            inputs = {"hardware": self.hardware_digest, "model": self.models[0].model_digest}
+            write_manifest(new, inputs)
+            (new / "plots").mkdir()
+            import_module("sim.plot").draw_fit(self, new / "plots" / "fit")
+
+        return write_aside(Path(folder), fill, force=force)
 
     def to_frame(self) -> pd.DataFrame:
         """A pandas DataFrame: a row per model and quantisation."""

@@ -8,7 +8,7 @@ from functools import partial
 from math import ceil
 from pathlib import Path
 
-from sim.errors import gather
+from sim.errors import InputError, Problem, gather
 from sim.hwspec import HardwareSpec
 from sim.result.fit_result import FitResult, ModelFit, QuantFit, Together
 from sim.system.arguments import MOST_SEQUENCES
@@ -30,6 +30,8 @@ def fit(prepared: Sequence[Prepared], search_dirs: Sequence[str | Path] = ()) ->
     Raises:
         InputError: a quantisation or KV format that its runtime or checkpoint does not allow; every problem.
     """
+    if any(each.inputs.model is None for each in prepared):
+        raise InputError(Problem("an op trace says nothing of memory", "usage", path="file", hint="give a model"))
     hardware = prepared[0].hardware
     models = gather(*(partial(_model_fit, each, hardware, search_dirs) for each in prepared))
     together = _together(hardware, prepared, models) if len(models) > 1 else None

@@ -155,3 +155,19 @@ def test_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert "2 models side by side" in (tmp_path / "two.svg").read_text()
     capsys.readouterr()
     assert main(["fit", "--model", "qwen3-4b", "--runtime", "vllm", "--force"]) == 2
+
+
+def test_files_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["fit", "--model", "qwen3-4b", "--runtime", "vllm", "--out", str(tmp_path / "out"), "--quiet"]
+    assert main(words) == 0
+    names = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert names == {"summary.json", "manifest.json", "fit.svg", "fit.png"}
+    written = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert written == json.loads(json.dumps(sim.fit(model="qwen3-4b", runtime="vllm").to_dict()))
+    assert main(words) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_an_op_trace_has_no_memory_to_fit(root: Path):
+    with pytest.raises(sim.InputError, match="says nothing of memory"):
+        sim.fit(file=root / "examples/net-by-hand.yaml", runtime="vllm")
