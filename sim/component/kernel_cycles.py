@@ -15,7 +15,7 @@ def work_cycles(kernel: Kernel, device: Device) -> tuple[tuple[str, float], ...]
 
 
 def step_cycles(kernel: Kernel, device: Device) -> float:
-    """What a K-step takes beyond its units' time: barriers and addresses, and the chain of products as far as it shows.
+    """What a K-step takes beyond its units' time: barriers, addresses, reads in turn, the chain of its products.
 
     Neither the chain nor the units' rate is a sharp bound, for while some warps wait others have work: the step takes
     the root of the sum of their squares. So one number for the chain gives the K-steps of CUTLASS's FP8 tiles of 16,
@@ -23,7 +23,8 @@ def step_cycles(kernel: Kernel, device: Device) -> float:
     """
     busy = sum(cycles for _, cycles in work_cycles(kernel, device))
     is_bound = kernel.chain_cycles > 0.0 and isfinite(busy)
-    return kernel.step_cycles + (hypot(kernel.chain_cycles, busy) - busy if is_bound else 0.0)
+    trips = kernel.step_trips * (device.l2.latency_ps + device.issue_ps) / 1e12 * device.clock_hz
+    return kernel.step_cycles + trips + (hypot(kernel.chain_cycles, busy) - busy if is_bound else 0.0)
 
 
 def epilogue_cycles(kernel: Kernel, device: Device) -> float:

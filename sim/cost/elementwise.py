@@ -16,24 +16,27 @@ NORM_SYNC_CYCLES = 250
 
 
 def streaming_kernel(op: Elementwise, name: str, bits: float, *, inputs_resident: bool) -> Kernel:
-    """One pass over the elements; a reduction takes a CTA per row, anything else a CTA per 8 KiB."""
+    """One pass over the elements; a reduction takes a CTA per row, anything else a CTA per 8 KiB, unless it says."""
     read = float(op.read_bytes if op.read_bytes is not None else op.elements * op.reads * bits / 8)
     write = float(op.write_bytes if op.write_bytes is not None else op.elements * op.writes * bits / 8)
-    tiles = op.rows or max(1, ceil(max(read, write) / (THREADS * BYTES_PER_THREAD)))
+    tiles = op.walkers or op.rows or max(1, ceil(max(read, write) / (THREADS * BYTES_PER_THREAD)))
     resident = inputs_resident and not op.is_cold
     return Kernel(
         name=name,
         tiles=tiles,
-        n_steps=1,
+        n_steps=op.walk_steps,
         grid=Grid(tiles),
-        operands=(Operand("inputs", read / tiles, "m", resident, "strided" if op.is_strided else "read"),),
-        work=(Work("fp32", op.elements * op.flops_per_element / tiles),),
+        operands=(
+            Operand("inputs", read / tiles / op.walk_steps, "m", resident, "strided" if op.is_strided else "read"),
+        ),
+        work=(Work("fp32", op.elements * op.flops_per_element / tiles / op.walk_steps),),
         stages=1,
         store_bytes=write / tiles,
         threads=op.threads,
         registers=32,
         prologue_cycles=PROLOGUE_CYCLES,
         step_cycles=_row_cycles(op),
+        step_trips=op.trips,
         tile=(op.elements,),
         mma="fp32",
         flops=op.elements * op.flops_per_element,

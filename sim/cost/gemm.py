@@ -23,6 +23,8 @@ MMA_DEPTH_BYTES = 32
 """Depth of one mma.sync of 16 x 8: k16 in BF16, k32 in FP8 and INT8, k64 in FP4 (PTX ISA, mma)."""
 SUM_BYTES = 4
 """A sum, before it becomes an output."""
+MARLIN_FILL = 0.9
+"""vllm/model_executor/layers/fused_moe/fused_marlin_moe.py, fused_marlin_moe: `M * topk / E / block_size_m < 0.9`."""
 GOLDEN = (sqrt(5.0) - 1.0) / 2.0
 LOAD_SHARES = (0.125, 0.125, 0.1875, 0.1875, 0.1875, 0.1875)
 """Shares of the CTAs that are told apart by their load, most first: the busiest ones decide when a kernel ends."""
@@ -46,6 +48,13 @@ def flops(op: Gemm | GroupedGemm) -> float:
 def tile_rows(rule: KernelRule, m: int) -> int:
     """The rule's tile height for `m` rows: the fewest tiles, then the smallest tile that gives as few."""
     return min(rule.tile_m, key=lambda rows: (ceil(m / rows), rows))
+
+
+def _expert_tile_rows(rule: KernelRule, tokens: int, mean_rows: float) -> int:
+    """The tile height of a grouped GEMM whose experts have `mean_rows` rows each on average."""
+    if rule.tile_m_by == "spare_rows":
+        return next((rows for rows in sorted(rule.tile_m) if mean_rows < MARLIN_FILL * rows), max(rule.tile_m))
+    return tile_rows(rule, tokens if rule.tile_m_by == "tokens" else ceil(mean_rows))
 
 
 def gemm_kernel(
@@ -103,7 +112,7 @@ def grouped_kernel(
 ) -> Kernel:
     """The kernel of one GEMM per active expert: expected experts and row tiles from the routing's popularity."""
     rows_total = op.tokens * op.top_k
-    rows = tile_rows(rule, op.tokens if rule.tile_m_by == "tokens" else ceil(rows_total / op.experts))
+    rows = _expert_tile_rows(rule, op.tokens, rows_total / op.experts)
     routing = route(op.tokens, op.experts, op.top_k, op.skew, rows, op.power)
     n, k = _stored(op.n, rule.pad_n), _stored(op.k, rule.pad_k)
     n_n, steps = ceil(n / rule.tile_n), ceil(k / rule.tile_k)
@@ -130,6 +139,7 @@ def grouped_kernel(
         real_rows=rows_total / routing.row_tiles,
         store_bytes=stored / tiles,
         flops=flops(op),
+        groups=op.experts,
         loads=_loads(routing.tiles_of, ceil(op.tokens / rows), n_n, sms) if rule.shares_empty_tiles else (),
     )
 
@@ -183,12 +193,13 @@ def _kernel(
     flops: float,
     loads: Loads = (),
     fill_bytes: float = 0.0,
+    groups: int = 0,
 ) -> Kernel:
     rows, columns, depth = tile
     charged = rows if rule.is_padded else real_rows
     work = [Work(rule.unit, 2.0 * charged * columns * depth, rule.efficiency)]
-    if rule.alu_flops_per_weight:
-        work.insert(0, Work("fp32", rule.alu_flops_per_weight * columns * depth))
+    if unpacking := rule.alu_flops_per_weight * columns * depth + rule.alu_flops_per_sum * rows * columns:
+        work.insert(0, Work("fp32", unpacking))
     return Kernel(
         name=name,
         tiles=tiles,
@@ -205,7 +216,7 @@ def _kernel(
         registers=rule.registers,
         prologue_cycles=rule.prologue_cycles,
         step_cycles=rule.step_cycles,
-        first_cycles=rule.first_cycles,
+        first_cycles=rule.first_cycles + rule.group_cycles * groups,
         epilogue_cycles=rule.epilogue_cycles,
         epilogue_bytes=_staged_bytes(rows * columns, grid.splits) if rule.stages_output else 0.0,
         chain_cycles=rule.mma_cycles * depth * MMA_BITS.get(rule.unit, 0) / 8 / MMA_DEPTH_BYTES,

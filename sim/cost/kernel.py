@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 
 from sim.cost.attention import decode_kernel, kv_bytes, prefill_kernel
 from sim.cost.elementwise import custom_kernel, streaming_kernel
@@ -189,7 +190,7 @@ def _sizes(op: Op) -> dict[str, int]:
     if isinstance(op, Gemm):
         return {"m": op.m, "n": op.n, "k": op.k}
     if isinstance(op, GroupedGemm):
-        return {"m": op.tokens, "n": op.n, "k": op.k}
+        return {"m": op.tokens, "n": op.n, "k": op.k, "tokens_per_expert": ceil(op.tokens / op.experts)}
     if isinstance(op, Attention):
         return {
             "query": op.query,

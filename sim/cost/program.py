@@ -105,8 +105,9 @@ class Kernel:
     order of the grid decides that: (how many, K-steps of each tile in turn). `loads`: persistent CTAs in groups by
     their work, most first: (how many, work relative to the mean of all); empty where all have the same. `store_bytes`:
     written per tile. `flush_bytes`: dirty bytes of others that this kernel pushes out of L2 to memory.
-    `epilogue_bytes`: what a CTA's epilogue writes to and reads from shared memory. `chain_cycles`: how long a K-step
-    takes where nothing counts but the chain of its products, each waiting for its fragments and the one before.
+    `step_trips`: reads of L2 within a K-step, each waiting for the one before. `epilogue_bytes`: what a CTA's epilogue
+    writes to and reads from shared memory. `chain_cycles`: how long a K-step takes where nothing counts but the chain
+    of its products, each waiting for its fragments and the one before.
     `write_back_bytes`: what of its own output does not stay in L2. `fill_bytes`: of the tiles that a CTA fetches per
     K-step, what lies beyond the matrix: no bytes of it are moved, but L2 has to answer. `flops`: useful FLOPs (padding
     excluded).
@@ -134,6 +135,7 @@ class Kernel:
     registers: int = 64
     prologue_cycles: int = 500
     step_cycles: int = 0
+    step_trips: int = 0
     epilogue_cycles: int = 0
     epilogue_bytes: float = 0.0
     chain_cycles: float = 0.0

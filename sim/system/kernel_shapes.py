@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import ceil, isfinite
 
 from sim.errors import InputError, Problem
 from sim.workload.op import ALGORITHMS, AllReduce, Attention, Elementwise, Gemm, GroupedGemm, Op, Scan
@@ -212,9 +212,9 @@ def _moe(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
     gates = [("moe_gate", width), ("moe_up", width)] if is_gated else [("moe_up", width)]
     if is_gated and is_fused:
         gates = [("moe_gate_up", 2 * width)]
-    first = gates[0]
+    first, each = gates[0], ceil(tokens / int(s["experts"]))
     suffix = runtime.kernels[
-        _chosen(runtime, "grouped_gemm", dtype, first[0], m=tokens, n=first[1], k=hidden)
+        _chosen(runtime, "grouped_gemm", dtype, first[0], m=tokens, n=first[1], k=hidden, tokens_per_expert=each)
     ].site_suffix
 
     def around(site: str, elements: int) -> list[Op]:
@@ -224,7 +224,8 @@ def _moe(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
     middle = around("moe_activation", rows * width)
     for site, n, k, after in (*((site, n, hidden, []) for site, n in gates), ("moe_down", hidden, width, middle)):
         ops += after
-        rule = runtime.kernels[_chosen(runtime, "grouped_gemm", dtype, site, m=tokens, n=n, k=k)]
+        chosen = _chosen(runtime, "grouped_gemm", dtype, site, m=tokens, n=n, k=k, tokens_per_expert=each)
+        rule = runtime.kernels[chosen]
         if rule.quantize_site:
             ops += site_launches(runtime, rule.quantize_site, rows * k, tokens)
         one = GroupedGemm(
@@ -357,22 +358,8 @@ def site_launches(runtime: RuntimeSpec, site: str, elements: int, tokens: int) -
     """The element-wise launches of a place in the model that has `elements` elements in a step of `tokens` tokens."""
     ops: list[Op] = []
     for launch in runtime.launches(site, tokens):
-        covered = max(1, round(elements * launch.share))
-        one = Elementwise(
-            id=f"{site}{len(ops) or ''}",
-            site=launch.name or site,
-            elements=covered,
-            read_bytes=round(covered * launch.read),
-            write_bytes=round(covered * launch.write),
-            flops_per_element=launch.flops,
-            rows=tokens if launch.is_row else 0,
-            threads=launch.threads_for(covered, tokens),
-            row_cycles=launch.row_cycles,
-            is_cold=launch.is_cold,
-            is_strided=launch.is_strided,
-            dtype=runtime.activation_dtype,
-        )
-        ops.append(one)
+        name, dtype = launch.name or site, runtime.activation_dtype
+        ops.append(Elementwise(id=f"{site}{len(ops) or ''}", site=name, dtype=dtype, **launch.fields(elements, tokens)))
     return ops
 
 

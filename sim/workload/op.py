@@ -120,7 +120,9 @@ class Elementwise(Op):
 
     `read_bytes`/`write_bytes` say the exact traffic instead (mixed widths). `flops_per_element` on CUDA cores.
     `rows`: independent rows that are reduced (norms, softmax); 0 where there is no reduction. `threads` of a CTA;
-    `row_cycles`: what a CTA waits besides its bytes and FLOPs (None: two reductions, where there are rows).
+    `row_cycles`: what a CTA waits besides its bytes and FLOPs (None: two reductions, where there are rows). `trips`:
+    reads of L2 that it makes besides, each waiting for the one before. `walkers` CTAs walk the elements in
+    `walk_steps` steps (0: a CTA per row, or as many as there is work for, in one step).
     """
 
     kind: ClassVar[str] = "elementwise"
@@ -134,6 +136,9 @@ class Elementwise(Op):
     rows: int = 0
     threads: int = 512
     row_cycles: int | None = None
+    trips: int = 0
+    walkers: int = 0
+    walk_steps: int = 1
     is_cold: bool = False
     """True where the read does not come from a previous op but from memory (embedding rows, a KV cache)."""
     is_strided: bool = False

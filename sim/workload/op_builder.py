@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any, Protocol
 
 from sim.errors import Problem, WorkloadError
@@ -76,23 +77,9 @@ class OpBuilder:
     def launch(self, site: str, elements: int, rows: int = 0, extra: tuple[str, ...] = ()) -> None:
         """The element-wise launches of a site, one op each."""
         for launch in self.runtime.launches(site, self.tokens):
-            covered = max(1, round(elements * launch.share))
             after = (self.previous, *extra) if self.previous else extra
-            self.add(
-                Elementwise,
-                site,
-                after,
-                elements=covered,
-                read_bytes=round(covered * launch.read),
-                write_bytes=round(covered * launch.write),
-                flops_per_element=launch.flops,
-                rows=(rows or self.tokens) if launch.is_row else 0,
-                threads=launch.threads_for(covered, rows or self.tokens),
-                row_cycles=launch.row_cycles,
-                is_cold=launch.is_cold,
-                is_strided=launch.is_strided,
-                dtype=self.runtime.activation_dtype,
-            )
+            fields = launch.fields(elements, rows or self.tokens)
+            self.add(Elementwise, site, after, dtype=self.runtime.activation_dtype, **fields)
 
     def gemm(self, site: str, tensor: str, m: int, n: int, k: int, index: int, *, is_gated: bool = False) -> None:
         """A product with the weights of a tensor class, and what its kernel wants launched before it."""
@@ -123,7 +110,8 @@ class OpBuilder:
     ) -> None:
         """The same for the experts' weights; `rows`: activations to bring into the kernel's format."""
         dtype = self._quant.format_of(tensor, index, len(self.model.layers), k).name
-        kernel = self.runtime.kernels[self._choose("grouped_gemm", dtype, tokens, n, k, site)]
+        each = ceil(tokens / ffn.experts)
+        kernel = self.runtime.kernels[self._choose("grouped_gemm", dtype, tokens, n, k, site, tokens_per_expert=each)]
         if kernel.quantize_site:
             self.launch(kernel.quantize_site, rows * k)
         act = self.runtime.activation_dtype
@@ -142,14 +130,14 @@ class OpBuilder:
             is_gated=is_gated,
         )
 
-    def _choose(self, kind: str, dtype: str, m: int, n: int, k: int, site: str) -> str:
-        return choose_kernel(self.runtime, kind, dtype, site, m=m, n=n, k=k)
+    def _choose(self, kind: str, dtype: str, m: int, n: int, k: int, site: str, **more: int) -> str:
+        return choose_kernel(self.runtime, kind, dtype, site, m=m, n=n, k=k, **more)
 
 
 def choose_kernel(runtime: RuntimeSpec, kind: str, dtype: str, site: str, **sizes: int) -> str:
     """Name of the first kernel of the runtime whose conditions hold.
 
-    `sizes`: m, n, k, or query, batch, head_dim, gqa.
+    `sizes`: m, n, k (grouped: tokens_per_expert too), or query, batch, head_dim, gqa.
 
     Raises:
         WorkloadError: none does; names the formats that there are kernels for.

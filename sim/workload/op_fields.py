@@ -35,6 +35,8 @@ MAY_BE_ZERO = frozenset(
         "flops_per_element",
         "rows",
         "row_cycles",
+        "trips",
+        "walkers",
     }
 )
 LIMITS: Mapping[str, float] = {
@@ -62,6 +64,9 @@ LIMITS: Mapping[str, float] = {
     "rows": 2**26,
     "threads": 1024,
     "row_cycles": 2**20,
+    "trips": 2**10,
+    "walkers": 2**20,
+    "walk_steps": 2**20,
     "reads": 10**4,
     "writes": 10**4,
     "flops_per_element": 10**9,
@@ -116,6 +121,9 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "rows": ("rows", "independent rows that are reduced (norm, softmax); 0 = no reduction"),
     "threads": ("threads", "of a CTA"),
     "row_cycles": ("cycles", "what a CTA waits besides its bytes and FLOPs; null = two reductions of a row"),
+    "trips": ("", "reads of L2 that a CTA makes besides, each waiting for the one before"),
+    "walkers": ("CTAs", "thread blocks that walk the rows in turn; 0 = one per row, or as many as there is work for"),
+    "walk_steps": ("", "steps in which the walkers walk"),
     "is_cold": ("", "reads from memory, not what the op before wrote"),
     "is_strided": ("", "reads short pieces at a stride: one head of many"),
     "size_bytes": ("B", "bytes moved"),

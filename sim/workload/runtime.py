@@ -10,9 +10,10 @@ from __future__ import annotations
 from math import ceil
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, Strict
+from pydantic import Field, Strict
 
 from sim.errors import Problem, WorkloadError
+from sim.workload.launch import Launch, Site
 from sim.workload.runtime_fields import ANY, Frozen, Number, Range, Seconds, Tile, Whole
 from sim.workload.runtime_memory import LoadRules, MemoryRules
 
@@ -45,6 +46,7 @@ class KernelRule(Frozen):
     window: Range = Field(ANY, description="attention: sliding window, keys; 0 where there is none")
     n: Range = Field(ANY, description="columns of the weights")
     k: Range = Field(ANY, description="depth of the GEMM")
+    tokens_per_expert: Range = Field(ANY, description="grouped GEMM: tokens of the op over experts, rounded up")
     sms: Range = Field(ANY, description="only on GPUs with so many SMs: a library's tables differ by chip")
     sites: tuple[str, ...] = Field((), description="only at these places of the model; empty = any")
     backends: tuple[str, ...] = Field(
@@ -66,8 +68,10 @@ class KernelRule(Frozen):
     tile_m: tuple[Tile, ...] = Field(
         (128,), min_length=1, max_length=64, description="choices of rows per tile: the fewest tiles, then the smallest"
     )
-    tile_m_by: Literal["tokens", "expert_rows"] = Field(
-        "tokens", description="grouped GEMM: tile height for all tokens, or for the mean rows of an expert"
+    tile_m_by: Literal["tokens", "expert_rows", "spare_rows"] = Field(
+        "tokens",
+        description="grouped GEMM: tile height for all tokens, or for the mean rows of an expert; spare_rows: the "
+        "lowest of which those fill less than nine tenths, else the highest (Marlin)",
     )
     tile_n: Tile = Field(128, description="columns per tile (attention: keys per step)")
     tile_k: Tile = Field(64, description="depth of a K-step")
@@ -142,6 +146,12 @@ class KernelRule(Frozen):
     first_cycles: Whole = Field(
         0, ge=0, description="what the first CTA of each SM waits besides: code and descriptors that caches do not hold"
     )
+    group_cycles: Whole = Field(
+        0,
+        ge=0,
+        le=10**6,
+        description="grouped GEMM: what each SM's first CTA waits besides per expert, looking for its tiles",
+    )
     epilogue_cycles: Whole = Field(
         0, ge=0, description="last product to the CTA's end: sums through shared memory, conversion, stores issued"
     )
@@ -166,6 +176,11 @@ class KernelRule(Frozen):
         ge=0,
         description="CUDA-core work to unpack one weight (attention: a key or value narrower than queries), per tile",
     )
+    alu_flops_per_sum: Number = Field(
+        0.0,
+        ge=0,
+        description="GEMMs: CUDA-core work per output and K-step, where each step's sums have a scale of their own",
+    )
     alu_flops_per_score: Number = Field(0.0, ge=0, description="attention: CUDA-core work per score (softmax)")
     gqa_packs: tuple[Tile, ...] = Field(
         (), description="attention: query heads of a KV head that a CTA can take together; empty = all of them"
@@ -175,46 +190,6 @@ class KernelRule(Frozen):
         2**50, gt=0, description="most elements that this adds up: tiles of the CTAs that share"
     )
     access: Literal["read", "random", "strided"] = Field("read", description="how weights are read from memory")
-
-
-class Launch(Frozen):
-    """One element-wise launch: bytes per element of its site."""
-
-    name: str = ""
-    read: Number = Field(0.0, ge=0, description="bytes read per element")
-    write: Number = Field(0.0, ge=0, description="bytes written per element")
-    flops: Number = Field(1.0, ge=0, description="CUDA-core FLOPs per element")
-    share: Number = Field(1.0, gt=0, description="part of the site's elements that this launch covers")
-    threads: Whole = Field(512, gt=0, le=1024, description="threads of a CTA")
-    per_thread: Whole = Field(0, ge=0, description="rows: elements per thread, so that short rows take fewer; 0: any")
-    row_cycles: Whole | None = Field(None, ge=0, description="what a CTA waits besides; null: two reductions of a row")
-    is_row: Annotated[bool, Strict()] = Field(False, description="reduces rows (norm, softmax): a CTA per row")
-    is_cold: Annotated[bool, Strict()] = Field(False, description="reads from memory, not what the previous op wrote")
-    is_strided: Annotated[bool, Strict()] = Field(False, description="reads short pieces at a stride: one head of many")
-
-    def threads_for(self, elements: int, rows: int) -> int:
-        """Threads of a CTA where `rows` rows have `elements` elements together: whole warps, `threads` at most."""
-        if not self.per_thread:
-            return self.threads
-        warps = ceil(elements / max(1, rows) / self.per_thread / 32)
-        return min(self.threads, max(1, warps) * 32)
-
-
-class Case(Frozen):
-    """The launches of a site while a step has at most `tokens` tokens (null: any number)."""
-
-    tokens: Annotated[int, Strict(), Field(ge=0)] | None = None
-    launches: tuple[Launch, ...] = ()
-
-
-def _cases(value: Any) -> Any:
-    """A site is a list of launches, or a list of cases by token count."""
-    if isinstance(value, list) and (not value or not isinstance(value[0], dict) or "launches" not in value[0]):
-        return [{"launches": value}]
-    return value
-
-
-Site = Annotated[tuple[Case, ...], BeforeValidator(_cases)]
 
 
 class RuntimeSpec(Frozen):
@@ -236,6 +211,7 @@ class RuntimeSpec(Frozen):
     kv_dtypes: tuple[str, ...] = Field((), description="formats that it offers for the KV cache; empty = any")
     activation_dtype: str = Field(description="format of the residual stream")
     state_dtype: str = Field("f32", description="format of recurrent states")
+    phase_cycles: Whole = Field(0, ge=0, le=2**20, description="a phase of a launch that sorts in one CTA (`phases`)")
     window_cache: Literal["window", "ubatch", "ring"] = Field(
         "window",
         description="keys that a windowed layer keeps and reads: its window, or window + ubatch; ring: of several "
@@ -341,8 +317,14 @@ class RuntimeSpec(Frozen):
             raise WorkloadError(Problem(message, "no_site", path=site, hint=hint))
         for case in self.sites[site]:
             if case.tokens is None or tokens <= case.tokens:
-                return case.launches
+                return tuple(self._timed(launch) for launch in case.launches)
         return ()
+
+    def _timed(self, launch: Launch) -> Launch:
+        """The launch with what its phases take."""
+        if not launch.phases:
+            return launch
+        return launch.model_copy(update={"row_cycles": (launch.row_cycles or 0) + launch.phases * self.phase_cycles})
 
 
 class RuntimeFile(Frozen):
