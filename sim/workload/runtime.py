@@ -131,6 +131,9 @@ class KernelRule(Frozen):
     sums_always: Annotated[bool, Strict()] = Field(
         False, description="attention decode: the launch that adds up comes also where nothing was split"
     )
+    state_bytes: Whole | None = Field(
+        None, gt=0, le=8, description="scan: bytes per element of the new states; null: as read"
+    )
     part_bytes: Whole = Field(4, gt=0, le=8, description="bytes per value of a part of the output, after a split")
     store_site: str | None = Field(None, description="attention: site that stores new keys and values; null: kv_store")
     is_aligned: Annotated[bool, Strict()] = Field(
