@@ -169,7 +169,7 @@ def _deal_kinds(kernel: Kernel, sms: int) -> list[tuple[int, ...]]:
         for _ in range(rest):
             load, sm = loads[0]
             sequences[sm].append(steps)
-            heapreplace(loads, (load + steps, sm))
+            heapreplace(loads, (load + max(1, steps), sm))  # one without a K-step takes time too
     return [tuple(sequence) for sequence in sequences]
 
 

@@ -129,7 +129,7 @@ class KernelRun:
             missing, count = self._exact_wave(k, longest)
             totals = [total + missed / count * made for total, missed in zip(totals, missing, strict=True)]
             asked += made
-        return tuple(total / asked for total in totals), 1.0
+        return tuple(total / max(1.0, asked) for total in totals), 1.0  # none asked: CTAs without K-steps
 
     def _exact_wave(self, k: int, steps: int) -> tuple[tuple[float, ...], float]:
         known = self._waves.get(k)

@@ -210,7 +210,7 @@ class Sm:
                 self._issue(slot, requester, parts, latency_ps)
             run.fold.step_done(slot)
         slot.is_streaming = False
-        if cycles.epilogue_ps:
+        if cycles.epilogue_ps and steps:
             yield pause.of(cycles.epilogue_ps)
             slot.charge("dependency", cycles.epilogue_ps)
         yield from self._store(slot, requester)

@@ -7,7 +7,7 @@ it may see, one tile per K-step: QK^T, softmax on the CUDA cores, PV. FLOPs per 
 from __future__ import annotations
 
 from dataclasses import replace
-from math import ceil, log2
+from math import ceil, log2, sqrt
 
 from sim.cost.program import Grid, Kernel, Operand, Work
 from sim.cost.tile_order import Shares, in_order
@@ -41,6 +41,11 @@ def kv_bytes(op: Attention, kv: Format) -> float:
     return 1.0 * op.batch / op.shared_by * op.kv_heads * op.cached * seen * kv.bits_per_weight / 8
 
 
+def is_split(op: Attention, rule: KernelRule) -> bool:
+    """Whether the library takes the variant that splits keys at all, however few there are."""
+    return not rule.split_units or op.batch * op.kv_heads <= rule.split_units
+
+
 def prefill_kernel(
     op: Attention, name: str, rule: KernelRule, kv: Format, act: Format, sms: int, *, inputs_resident: bool
 ) -> Kernel:
@@ -50,7 +55,7 @@ def prefill_kernel(
     """
     packed = _packed(op, rule)
     head_groups = op.heads // packed
-    rows = min(rule.tile_m, key=lambda r: (ceil(op.query * packed / r), r))
+    rows, rule = _tile(rule, op.query * packed)
     n_q, split, seen = _parts(op, rule, rows, packed, sms)
     lengths = [end - start for start, end in seen]
     steps = [_steps_of(rule, start, end) for start, end in seen]
@@ -98,14 +103,15 @@ def decode_kernel(
 ) -> Kernel:
     """One query per sequence: the keys of each (sequence, KV head) are split over CTAs to fill the GPU."""
     packed = _packed(op, rule)
+    rows, rule = _tile(rule, packed)
     units = op.batch * op.heads // packed
     keys = op.context if op.window is None else min(op.context, op.window)
     all_steps = max(1, ceil(keys / rule.tile_n))
-    wanted = rule.split_per_sm * slots // units if rule.split_per_sm else ceil(slots / units) if units < slots else 1
-    if rule.splits_by_length:
-        wanted = ceil(slots * max(1.0, log2(keys / SPLIT_KEYS)) / units)
-    split = max(1, min(rule.split_limit, wanted, all_steps // rule.split_steps))
+    wanted = max(1, min(rule.split_limit, _wanted_splits(op, rule, units, keys, slots)))
+    split = max(1, min(wanted, all_steps // rule.split_steps))
     steps = ceil(all_steps / split)
+    launched = max(split, _launched(op, rule, wanted))
+    idle = units * (launched - split)
     kv_total = 1.0 * keys * op.cached * kv.bits_per_weight / 8
     query_bytes = packed * op.head_dim * act.bits_per_weight / 8
     readers = op.shared_by * (op.heads // packed // op.kv_heads)
@@ -113,22 +119,54 @@ def decode_kernel(
         Operand("inputs", query_bytes / steps, "b", inputs_resident),
         Operand("kv", kv_total / (split * steps), "b", access=rule.access, shared_by=readers),
     )
-    rows = min(rule.tile_m, key=lambda r: (ceil(packed / r), r))
     out_bytes = query_bytes * op.values / op.head_dim
     stored = out_bytes if split == 1 else packed * (op.values + 2) * rule.part_bytes
     shape = Kernel(
         name=name,
-        tiles=units * split,
+        tiles=units * split + idle,
         n_steps=steps,
         grid=Grid(1, 1, split, batches=units),
         operands=operands,
         work=_work(op, rule, rows, kv, act),
-        store_bytes=stored,
+        kinds=((units * split, steps), (idle, 0)) if idle else (),
+        store_bytes=stored * units * split / (units * split + idle),
         shared_bytes=_shared(op, rule, max(kv.bits_per_weight, act.bits_per_weight), rows),
         tile=(rows, rule.tile_n, op.head_dim),
-        split_k=split,
+        split_k=launched if rule.split_keys else split,
     )
     return _timed(shape, op, rule)
+
+
+def _launched(op: Attention, rule: KernelRule, wanted: int) -> int:
+    """Parts of the keys that have a CTA, whether there are keys for it or not."""
+    if not rule.split_all or not is_split(op, rule):
+        return 1
+    return wanted if rule.split_keys else rule.split_limit
+
+
+def _wanted_splits(op: Attention, rule: KernelRule, units: int, keys: int, slots: int) -> int:
+    """KV splits that the library would like where `units` CTAs take all keys, whatever its limits."""
+    if rule.splits_by_length:
+        return ceil(slots * max(1.0, log2(keys / SPLIT_KEYS)) / units)
+    if rule.split_units:
+        return rule.split_limit if is_split(op, rule) else 1
+    if not rule.split_per_sm:
+        return ceil(slots / units) if units < slots else 1
+    wanted = rule.split_per_sm * slots // units
+    if rule.split_keys:
+        by_keys = (op.context if rule.split_all else keys) // rule.split_keys
+        wanted = min(wanted, by_keys, round(sqrt(rule.split_root * by_keys)) if rule.split_root else by_keys)
+    return wanted
+
+
+def _tile(rule: KernelRule, rows: int) -> tuple[int, KernelRule]:
+    """Rows of a CTA's tile (the fewest tiles, then the smallest), and the rule with what it says of that tile."""
+    if not rule.variants:
+        return min(rule.tile_m, key=lambda r: (ceil(rows / r), r)), rule
+    one = min(rule.variants, key=lambda v: (ceil(rows / v.m), v.m))
+    given = {name: getattr(one, name) for name in ("stages", "ctas_per_sm", "threads", "step_cycles")}
+    given |= {"tile_n": one.n, "alu_flops_per_weight": one.alu_flops_per_weight}
+    return one.m, rule.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
 def _timed(shape: Kernel, op: Attention, rule: KernelRule) -> Kernel:
@@ -160,7 +198,8 @@ def _parts(op: Attention, rule: KernelRule, rows: int, packed: int, sms: int) ->
     if most <= 1:
         return n_q, 1, tiles
     seen = op.context if op.window is None else min(op.context, op.window + op.query)
-    part = max(rule.split_steps * rule.tile_n, ceil(seen / most / SPLIT_KEYS) * SPLIT_KEYS)
+    least = rule.split_keys or rule.split_steps * rule.tile_n
+    part = max(least, ceil(seen / most / SPLIT_KEYS) * SPLIT_KEYS)
     split = ceil(seen / part)
     return n_q, split, [piece for tile in tiles for piece in _pieces(tile, part, split)]
 
@@ -224,7 +263,8 @@ def _kinds(steps: list[int], per_tile: int, sms: int) -> tuple[tuple[int, int], 
 
 def _work(op: Attention, rule: KernelRule, rows: int, kv: Format, act: Format) -> tuple[Work, ...]:
     pairs = rows * rule.tile_n
-    work = [Work(rule.unit, 2.0 * pairs * (op.head_dim + op.values), rule.efficiency)]
+    sizes = (2 ** ceil(log2(op.head_dim)), 2 ** ceil(log2(op.values))) if rule.pads_heads else (op.head_dim, op.values)
+    work = [Work(rule.unit, 2.0 * pairs * sum(sizes), rule.efficiency)]
     alu = rule.alu_flops_per_score * pairs
     if kv.bits_per_weight < act.bits_per_weight:
         alu += rule.alu_flops_per_weight * rule.tile_n * op.cached

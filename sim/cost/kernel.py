@@ -18,6 +18,8 @@ from sim.workload.popularity import route
 from sim.workload.quant import Format
 from sim.workload.runtime import KernelRule, RuntimeSpec
 
+BLOCK_KEYS = 128
+"""Keys of a CTA when TensorRT-LLM asks whether XQA would fill the GPU (kMinHistoryTokensPerBlock)."""
 MOST_CTAS = 2**26
 """Simulating more in one kernel would take gigabytes; the largest kernels of real models have some 10^6."""
 
@@ -56,7 +58,7 @@ class Lowering:
         """
         dtype = op.kv_dtype if isinstance(op, Attention) else getattr(op, "dtype", "")
         try:
-            name = choose_kernel(self.runtime, op.kind, dtype, op.site, **_sizes(op))
+            name = choose_kernel(self.runtime, op.kind, dtype, op.site, **_sizes(op, self.sms))
         except WorkloadError as error:
             raise WorkloadError([replace(problem, path=op.id) for problem in error.problems]) from None
         return name, self.runtime.kernels[name]
@@ -185,7 +187,7 @@ def expanded(rule: KernelRule) -> list[tuple[KernelRule, int | None]]:
     return found
 
 
-def _sizes(op: Op) -> dict[str, int]:
+def _sizes(op: Op, sms: int) -> dict[str, int]:
     """What a runtime looks at when it chooses a kernel."""
     if isinstance(op, Gemm):
         return {"m": op.m, "n": op.n, "k": op.k}
@@ -198,6 +200,7 @@ def _sizes(op: Op) -> dict[str, int]:
             "head_dim": op.head_dim,
             "gqa": op.heads // op.kv_heads,
             "window": op.window or 0,
+            "filled": 100 * op.batch * op.kv_heads * max(1, op.context // BLOCK_KEYS) // sms,
         }
     if isinstance(op, Scan):
         return {"query": op.query, "batch": op.batch, "head_dim": op.key_dim}

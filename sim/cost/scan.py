@@ -35,6 +35,17 @@ def input_bytes(op: Scan, act: Format) -> float:
     return (2 * keys + values) * act.bits_per_weight / 8 + gates
 
 
+def _work(op: Scan, rule: KernelRule) -> float:
+    """FLOPs of the pass on `rule.unit`: token by token on CUDA cores, with a wait each; on matrix units by chunks.
+
+    A chunk of the delta rule is two products with the state, what it says of the keys and what new values change in it:
+    4 per element and token.
+    """
+    if op.is_delta and rule.unit != "fp32":
+        return 4.0 * op.batch * op.heads * op.key_dim * op.value_dim * op.query
+    return flops(op)
+
+
 def scan_kernel(op: Scan, name: str, rule: KernelRule, state: Format, act: Format, *, inputs_resident: bool) -> Kernel:
     """The pass over the states: a CTA per head and slice of its columns, a K-step per chunk of tokens."""
     columns = ceil(op.value_dim / rule.tile_n)
@@ -52,15 +63,21 @@ def scan_kernel(op: Scan, name: str, rule: KernelRule, state: Format, act: Forma
             Operand("inputs", input_bytes(op, act) / per_step, "bn", inputs_resident),
             Operand("state", once / per_step, "bn"),
         ),
-        work=(Work(rule.unit, flops(op) / per_step, rule.efficiency),),
+        work=(Work(rule.unit, _work(op, rule) / per_step, rule.efficiency),),
         stages=rule.stages,
-        store_bytes=(once + op.batch * op.query * op.heads * op.value_dim * act.bits_per_weight / 8) / tiles,
+        store_bytes=(
+            once * (rule.state_bytes or state.bits_per_weight / 8) * 8 / state.bits_per_weight
+            + op.batch * op.query * op.heads * op.value_dim * act.bits_per_weight / 8
+        )
+        / tiles,
         threads=rule.threads,
         shared_bytes=rule.shared_bytes or 0,
         registers=rule.registers,
         ctas_per_sm=rule.ctas_per_sm,
         prologue_cycles=rule.prologue_cycles,
-        step_cycles=rule.step_cycles * chunk,
+        step_cycles=rule.step_cycles * (chunk if rule.unit == "fp32" else 1),
+        epilogue_cycles=rule.epilogue_cycles,
+        first_cycles=rule.first_cycles,
         tile=(chunk, rule.tile_n, op.key_dim),
         mma=rule.unit,
         flops=flops(op),

@@ -24,13 +24,20 @@ WRITTEN_PLACES = 1.5
 
 
 def launched_first(row: Measured, ops: Sequence[Op], runtime: RuntimeSpec, bench: KernelBench) -> list[Op]:
-    """What the collector's layer launches first: the store into the KV cache, or bringing inputs into format."""
+    """What the collector's layer launches first: the store into the KV cache, or bringing inputs into format.
+
+    Where a prompt's latents are expanded: the rotary embedding of queries and keys.
+    """
     first = ops[0]
     if isinstance(first, Attention) and row.op == "attention":
         sizes = row.sizes
         tokens = sizes["batch"] * sizes["query"]
         elements = 2 * tokens * sizes["kv_heads"] * sizes["head_dim"]
         return site_launches(runtime, bench.store_site(first), elements, tokens)
+    if isinstance(first, Attention) and bench.store_site(first) != "kv_store":
+        rotary = first.head_dim - first.values
+        tokens = first.batch * first.query
+        return site_launches(runtime, bench.store_site(first), 2 * tokens * first.heads * rotary, tokens)
     if not isinstance(first, Gemm):
         return []
     site = bench.quantize_site(first)

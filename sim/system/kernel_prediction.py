@@ -12,6 +12,7 @@ from sim.component.estimate import estimator
 from sim.component.kernel_run import KernelRun
 from sim.component.panel_cache import survival
 from sim.component.profile import Profile
+from sim.cost.attention import is_split
 from sim.cost.kernel import Lowering, Traffic
 from sim.cost.program import Kernel
 from sim.engine import Engine
@@ -25,7 +26,7 @@ from sim.system.prediction import launch_costs, runnable
 from sim.system.profiles import ProfileStore
 from sim.workload.op import AllReduce, Attention, Elementwise, Op
 from sim.workload.quant import formats
-from sim.workload.runtime import RuntimeSpec
+from sim.workload.runtime import KernelRule, RuntimeSpec
 from sim.workload.runtime_file import LoadedRuntime, load_runtime
 
 SMALLEST_WRITE_BACK_BYTES = 4096
@@ -142,7 +143,7 @@ class KernelBench:
                 Elementwise(id=name, site=name, elements=width, flops_per_element=0.0)
                 for name in ("swap_queries", "swap_output")
             ]
-        if kernel.split_k > 1 or (rule.sums_always and op.query == 1):
+        if kernel.split_k > 1 or (rule.sums_always and op.query == 1 and is_split(op, rule)):
             one = Elementwise(
                 id="attn_reduce",
                 site="attn_reduce",
@@ -151,7 +152,8 @@ class KernelBench:
                 write_bytes=2 * width,
                 flops_per_element=0.0,
                 rows=ceil(op.batch * op.query * op.heads / rule.sum_rows),
-                row_cycles=rule.sum_cycles + rule.sum_split_cycles * kernel.split_k,
+                threads=rule.sum_threads,
+                row_cycles=_sum_cycles(rule, kernel.split_k),
             )
             extra.append(one)
         return [
@@ -243,6 +245,11 @@ class KernelBench:
             events=profile.events,
             lanes=lanes,
         )
+
+
+def _sum_cycles(rule: KernelRule, split: int) -> int:
+    """What a CTA waits that adds up `split` parts; where parts are launched whatever the split, it looks for them."""
+    return rule.sum_cycles + rule.sum_split_cycles * split if split > 1 or rule.split_all else 0
 
 
 def _write_back(kernel: Kernel, traffic: Traffic, start: Start, capacity: float, ways: int) -> float:

@@ -292,7 +292,8 @@ def _recurrence(
     before: list[Op] = []
     if query > 1 and is_delta:
         norm = "kda_norm" if name == "kda" else "linear_norm"
-        before += site_launches(runtime, norm, tokens * 2 * key_heads * key_dim, tokens * 2 * key_heads)
+        rows = tokens * 2 * key_heads
+        before += site_launches(runtime, norm, rows * key_dim, rows, is_prompt=True)
     if query > 1:
         chunk = "kda_chunk" if name == "kda" else "linear_chunk"
         before += site_launches(runtime, chunk, tokens * heads * value_dim, tokens)
@@ -354,10 +355,13 @@ BUILDERS: dict[str, Callable[[RuntimeSpec, str, Shape], list[Op]]] = {
 }
 
 
-def site_launches(runtime: RuntimeSpec, site: str, elements: int, tokens: int) -> list[Op]:
-    """The element-wise launches of a place in the model that has `elements` elements in a step of `tokens` tokens."""
+def site_launches(runtime: RuntimeSpec, site: str, elements: int, tokens: int, *, is_prompt: bool = False) -> list[Op]:
+    """The element-wise launches of a place in the model that has `elements` elements in a step of `tokens` tokens.
+
+    `is_prompt`: those of long steps, for cases of few tokens mean decode.
+    """
     ops: list[Op] = []
-    for launch in runtime.launches(site, tokens):
+    for launch in runtime.launches(site, LARGEST if is_prompt else tokens):
         name, dtype = launch.name or site, runtime.activation_dtype
         ops.append(Elementwise(id=f"{site}{len(ops) or ''}", site=name, dtype=dtype, **launch.fields(elements, tokens)))
     return ops

@@ -21,6 +21,8 @@ class Launch(Frozen):
     threads: Whole = Field(512, gt=0, le=1024, description="threads of a CTA")
     per_thread: Whole = Field(0, ge=0, description="rows: elements per thread, so that short rows take fewer; 0: any")
     row_cycles: Whole | None = Field(None, ge=0, description="what a CTA waits besides; null: two reductions of a row")
+    token_cycles: Whole = Field(0, ge=0, le=10**6, description="what it waits per token, up to token_limit of them")
+    token_limit: Whole = Field(0, ge=0, le=2**20)
     trips: Whole = Field(
         0, ge=0, le=1024, description="reads of L2 that a CTA (a walker at each row) makes besides, one after the other"
     )
@@ -45,12 +47,18 @@ class Launch(Frozen):
             "flops_per_element": self.flops,
             "rows": rows if self.is_row else 0,
             "threads": self._threads(covered, rows),
-            "row_cycles": self.row_cycles,
+            "row_cycles": self._wait(rows),
             "trips": self.trips,
             "is_cold": self.is_cold,
             "is_strided": self.is_strided,
             **self._walk(covered, max(1, rows)),
         }
+
+    def _wait(self, tokens: int) -> int | None:
+        """Cycles that a CTA waits besides, in a step of `tokens` tokens; None: as for two reductions of a row."""
+        if not self.token_cycles:
+            return self.row_cycles
+        return (self.row_cycles or 0) + self.token_cycles * min(tokens, self.token_limit)
 
     def _walk(self, elements: int, rows: int) -> dict[str, int]:
         """CTAs and their steps, where walkers take the rows in turn."""

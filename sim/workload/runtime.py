@@ -28,6 +28,7 @@ class Variant(Frozen):
     ctas_per_sm: Whole | None = Field(None, gt=0, description="CTAs that an SM holds at once")
     threads: Whole | None = Field(None, gt=0, le=1024, description="threads of a CTA")
     step_cycles: Whole | None = Field(None, ge=0, description="as of the rule")
+    alu_flops_per_weight: Number | None = Field(None, ge=0, description="as of the rule")
     splits: tuple[Tile, ...] = Field((1,), description="K-splits that the library tries with this tile")
 
 
@@ -44,6 +45,9 @@ class KernelRule(Frozen):
     head_dim: Range = Field(ANY, description="attention: head size")
     gqa: Range = Field(ANY, description="attention: query heads per KV head")
     window: Range = Field(ANY, description="attention: sliding window, keys; 0 where there is none")
+    filled: Range = Field(
+        ANY, description="attention: sequences x KV heads x whole blocks of 128 keys (one at least), in % of the SMs"
+    )
     n: Range = Field(ANY, description="columns of the weights")
     k: Range = Field(ANY, description="depth of the GEMM")
     tokens_per_expert: Range = Field(ANY, description="grouped GEMM: tokens of the op over experts, rounded up")
@@ -63,7 +67,9 @@ class KernelRule(Frozen):
         None, description="grouped GEMM: the other launches of its layer of experts are those of moe_sort<suffix> &c."
     )
     variants: tuple[Variant, ...] = Field(
-        (), description="GEMM: tiles that the library chooses from by its estimate of the time; empty = tile_m"
+        (),
+        description="GEMM: tiles that the library chooses from by its estimate of the time; attention: by the rows "
+        "that a CTA gets, as from tile_m; empty = tile_m",
     )
     tile_m: tuple[Tile, ...] = Field(
         (128,), min_length=1, max_length=64, description="choices of rows per tile: the fewest tiles, then the smallest"
@@ -85,6 +91,18 @@ class KernelRule(Frozen):
     ctas_per_sm: Whole = Field(0, ge=0, le=1024, description="persistent: CTAs launched per SM; 0 = as many as fit")
     split_limit: Whole = Field(1, gt=0, le=65536, description="most K-splits (attention decode: most KV splits)")
     split_steps: Whole = Field(1, gt=0, le=65536, description="fewest K-steps that a split keeps")
+    split_keys: Whole = Field(0, ge=0, le=2**20, description="attention: fewest keys of a split; 0 = split_steps tiles")
+    split_root: Whole = Field(
+        0, ge=0, le=2**20, description="decode: of the splits wanted, at most the root of so many times their number"
+    )
+    split_units: Whole = Field(
+        0, ge=0, le=2**20, description="decode: up to so many (sequences x KV heads) split_limit parts, above none"
+    )
+    split_all: Annotated[bool, Strict()] = Field(
+        False,
+        description="decode: split_limit parts of the keys (with split_keys: those of the whole context) are launched "
+        "whatever the split; CTAs without keys end at once",
+    )
     split_per_sm: Whole = Field(
         0,
         ge=0,
@@ -109,8 +127,12 @@ class KernelRule(Frozen):
     sum_cycles: Whole = Field(0, ge=0, le=10**9, description="attention, after a split: CTA of the launch that adds up")
     sum_split_cycles: Whole = Field(0, ge=0, le=10**9, description="the same per split, which it takes one by one")
     sum_rows: Whole = Field(8, gt=0, le=4096, description="rows of heads that a CTA of the launch that adds up takes")
+    sum_threads: Whole = Field(512, gt=0, le=1024, description="threads of such a CTA")
     sums_always: Annotated[bool, Strict()] = Field(
         False, description="attention decode: the launch that adds up comes also where nothing was split"
+    )
+    state_bytes: Whole | None = Field(
+        None, gt=0, le=8, description="scan: bytes per element of the new states; null: as read"
     )
     part_bytes: Whole = Field(4, gt=0, le=8, description="bytes per value of a part of the output, after a split")
     store_site: str | None = Field(None, description="attention: site that stores new keys and values; null: kv_store")
@@ -166,6 +188,9 @@ class KernelRule(Frozen):
     split_from_k: Whole = Field(1, gt=0, description="variants: least depth at which K-splits are tried")
     pad_n: Whole = Field(1, gt=0, le=65536, description="the weights' columns are stored padded to a multiple of this")
     pad_k: Whole = Field(1, gt=0, le=65536, description="the weights' depth is stored padded to a multiple of this")
+    pads_heads: Annotated[bool, Strict()] = Field(
+        False, description="attention: products over head sizes rounded up to a power of two (Triton's blocks)"
+    )
     is_padded: Annotated[bool, Strict()] = Field(
         True, description="matrix units work on whole tiles; false: only on the rows there are"
     )

@@ -60,17 +60,18 @@ def test_a_library_says_what_no_rule_does() -> None:
 def test_mistakes_in_libraries(tmp_path: Path) -> None:
     text = (ROOT / "workloads/runtimes/sglang.yaml").read_text()
     path = tmp_path / "mine.yaml"
-    added = "  libraries:\n    mine: {step_cycle: 3, stages: -1}\n    yours: 3\n"
-    path.write_text(text.replace("  kernels:\n", f"{added}  kernels:\n", 1))
+    added = "    mine: {step_cycle: 3, stages: -1}\n    yours: 3\n"
+    path.write_text(text.replace("  libraries:\n", f"  libraries:\n{added}", 1))
     with pytest.raises(SpecError) as caught:
         load_runtime(str(path))
-    start = text.splitlines().index("  kernels:") + 1
+    start = text.splitlines().index("  libraries:") + 1
     found = {problem.path: problem.line for problem in caught.value.problems}
     assert found == {
         "base.libraries.mine.step_cycle": start + 1,
         "base.libraries.mine.stages": start + 1,
         "base.libraries.yours": start + 2,
     }
+    start = text.splitlines().index("  kernels:") + 1
     path.write_text(
         text.replace("  kernels:\n", "  kernels:\n    lost: {like: vllm/nvfp4_cutlass, library: mine}\n", 1)
     )
@@ -97,4 +98,4 @@ def test_shipped_rules_keep_what_they_are_like() -> None:
         theirs.launch_order,
         theirs.threads,
     )
-    assert (mine.tile_n, theirs.tile_n) == (32, 64)
+    assert [[tile.n for tile in rule.variants if tile.m == 128] for rule in (mine, theirs)] == [[32], [64]]
