@@ -26,7 +26,7 @@ from sim.study.validate_microbench import Record as Point
 from sim.study.validate_microbench import load_microbench, validate_microbench
 from sim.system.calibrated import CalibratedNumber
 from sim.system.machine import Machine
-from sim.system.measurements import PHASES, Fields, inference_fields, kernel_fields, microbench_fields
+from sim.system.measurements import FIRST_TOKEN, PHASES, Fields, inference_fields, kernel_fields, microbench_fields
 from sim.system.plugins import load_hardware
 from sim.system.profiles import ProfileStore
 from sim.units import format_quantity, parse_quantity
@@ -71,6 +71,10 @@ def cases() -> tuple[Case, ...]:
         for fields in inference_fields(record.model_dump()):
             phase = fields["phase"]
             one = record.model_copy(update={f"{other}_tok_s": None for other in PHASES if other != phase})
+            if phase == FIRST_TOKEN:  # prompts of so many tokens in this time
+                assert record.prompt is not None
+                assert record.ttft_s is not None
+                one = one.model_copy(update={"prefill_tok_s": record.batch * record.prompt / record.ttft_s})
             add("inference", fields, f"{record.runtime} {record.model} {record.quant} {phase}", one)
     for point in load_microbench().records:
         for fields in microbench_fields(point.model_dump()):

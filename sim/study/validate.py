@@ -47,6 +47,7 @@ class Record(BaseModel):
     decode_basis: Literal["pure_decode", "e2e", "window", "unknown"] | None
     bench: Literal["llama-bench", "llama-batched-bench", "server"]
     set: dict[str, str | int] = {}
+    ttft_s: float | None = Field(None, gt=0, description="time to first token; not compared, a number may rest on it")
 
 
 class _RecordFile(BaseModel):

@@ -12,6 +12,8 @@ from sim.yamlfile import WORDS, fits, load_yaml
 
 Fields = Mapping[str, Any]
 PHASES = ("prefill", "decode")
+FIRST_TOKEN = "first_token"
+"""Phase of a time to first token, which is not compared but may inform a number."""
 MEASURED_DECODE = ("pure_decode", "e2e")
 """What a decode rate is of, where it can be compared."""
 
@@ -19,7 +21,7 @@ MEASURED_DECODE = ("pure_decode", "e2e")
 def fields_of(file: str) -> tuple[Fields, ...]:
     """Every measurement of `file` (a key of `sim.yamlfile.WORDS`), in its order.
 
-    Of inference a record gives one for each phase that it measured.
+    Of inference a record gives one for each phase that it measured, and one for a time to first token.
 
     Raises:
         InputError: the file is not there or cannot be read.
@@ -52,6 +54,8 @@ def inference_fields(record: Fields) -> Iterator[Fields]:
     for phase in PHASES:
         if measured[phase]:
             yield {**record, **said, "phase": phase}
+    if record.get("ttft_s") and record.get("prompt"):
+        yield {**record, **said, "phase": FIRST_TOKEN}
 
 
 def microbench_fields(record: Fields) -> Iterator[Fields]:

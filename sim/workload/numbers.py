@@ -42,7 +42,8 @@ def _set(data: Any, place: str, value: float) -> Any:
     if not place:
         if not isinstance(data, dict) or "value" not in data:
             raise KeyError("a number in the long form, with its kind and source, is meant")
-        return {**data, "value": value}
+        is_whole = isinstance(data["value"], int) and value == round(value)
+        return {**data, "value": round(value) if is_whole else value}
     keys = range(len(data)) if isinstance(data, list) else data if isinstance(data, dict) else ()
     known = {str(key): key for key in keys}
     fitting = [key for key in known if place == key or place.startswith(f"{key}.")]

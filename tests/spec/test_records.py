@@ -145,6 +145,7 @@ def test_counts_are_those_of_the_files() -> None:
     inference = load_yaml(find("measurements", "inference")).data["records"]
     prompts = sum(bool(one["prefill_tok_s"] and one["prompt"]) for one in inference)
     assert count({"inference": {"phase": "prefill"}}) == prompts
+    assert count({"inference": {"phase": "first_token"}}) == sum("ttft_s" in one for one in inference) > 0
     assert count({"microbench": {"group": "latency ladder"}}) == 5
     assert count({"inference": {"phase": "prefill"}, "microbench": {"group": "latency ladder"}}) == prompts + 5
     assert count({"kernels": {"chip": "no such chip"}}) == count(None) == 0

@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
 def test_what_inherits_follows(folder: Path) -> None:
     name = "mine.base.libraries.toys.step_cycles"
     for file in ("mine", "child"):
-        spec = load_runtime(str(folder / f"{file}.yaml"), numbers={name: 250}).spec
+        spec = load_runtime(str(folder / f"{file}.yaml"), numbers={name: 250.0}).spec  # whole, whatever its type
         steps = {kernel: spec.kernels[kernel].step_cycles for kernel in ("first", "second", "third")}
         assert steps == {"first": 250, "second": 250, "third": 7}
         assert spec.kernels["second"].stages == 4

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.validation
     [
         "llama.cpp.base.kernels.mmq_q8.efficiency",  # of whole runs
         "tensorrt-edge-llm.base.request_s",
-        "dgx-spark.components.l2.requester_queue",  # of a machine's curves
+        "vllm.base.libraries.gemm.mma_cycles",  # of kernels
+        "vllm.base.request_s",  # of times to first token
     ],
 )
 def test_a_shipped_number_is_reproduced(name: str, capsys: pytest.CaptureFixture[str]) -> None:
