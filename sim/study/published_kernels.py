@@ -103,6 +103,10 @@ def _compare(hardware: str, record: Published) -> Compared:
     ops = launches_of(record.op, runtime, record.dtype, check_shape(record.op, record.dtype, record.shape))
     launches = bench.run(ops, _start(record, float(machine.l2.capacity)))
     counted = [launch for launch in launches if not record.launches or launch.site in record.launches]
+    if missing := sorted(set(record.launches) - {launch.site for launch in launches}):
+        hint = f"there are: {', '.join(dict.fromkeys(launch.site for launch in launches))}"
+        message = f"nothing is launched at {', '.join(missing)}"
+        raise WorkloadError(Problem(message, code="no_site", path=record.id, hint=hint))
     seconds = sum(launch.duration_ps for launch in counted) / 1e12
     flops = sum(launch.flops for launch in counted)
     longest = max(counted, key=lambda launch: launch.duration_ps)

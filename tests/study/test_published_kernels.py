@@ -99,6 +99,12 @@ def test_an_unknown_kernel_is_refused_with_a_guess() -> None:
     assert caught.value.problems[0].hint == "did you mean 'cublas_bf16'?"
 
 
+def test_a_launch_that_there_is_not_is_refused() -> None:
+    with pytest.raises(InputError, match="nothing is launched at moe_upp") as caught:
+        compare_published(_file(_named("moe-fused").model_copy(update={"launches": ("moe_upp",)})))
+    assert "moe_gate_up" in str(caught.value.problems[0].hint)
+
+
 def test_the_command_prints_them_without_the_extra(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,5 +73,6 @@ def test_targets_name_what_there_is() -> None:
 
 @pytest.mark.validation
 @pytest.mark.skipif(find_spec("aiconfigurator_core") is None, reason="pip install 'sparksim[validate]'")
-def test_whole_tables_meet_their_targets(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["validate", "kernels", "--chip", LARGEST_CHIP, "--sample", "600", "--seed", "7", "--check"]) == 0
+@pytest.mark.parametrize(("chip", "sample"), [(LARGEST_CHIP, "600"), ("h100-sxm", "400"), ("l40s", "400")])
+def test_whole_tables_meet_their_targets(chip: str, sample: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "kernels", "--chip", chip, "--sample", sample, "--seed", "7", "--check"]) == 0
