@@ -164,10 +164,6 @@ def serve(
     these instead of the file's. Latencies in seconds, per request in `.to_frame()`; interrupted, the result has what
     was done by then. A model that does not fit gives a result without runs.
 
-    >>> import sim
-    >>> sim.serve("spark-smoke", seeds=[1]).summary()["completed"]
-    20
-
     Raises:
         InputError: something given cannot be used; `.problems` holds everything that is wrong.
     """
