@@ -31,10 +31,16 @@ from sim.units import ps_from_seconds
 Progress = Callable[[str], None]
 
 
-def serve(prepared: PreparedServe, progress: Progress | None = None, seeds: Sequence[int] | None = None) -> ServeResult:
+def serve(
+    prepared: PreparedServe,
+    progress: Progress | None = None,
+    seeds: Sequence[int] | None = None,
+    tables: Tables | None = None,
+) -> ServeResult:
     """Serve a scenario, once for each seed (`seeds`: these instead of its own).
 
-    Interrupted, it gives what was done by then.
+    `tables`: step times of the same server, where other traffic has filled some of them already. Interrupted, it gives
+    what was done by then.
 
     Raises:
         InputError: no kernel for an op, or a bad trace.
@@ -53,7 +59,7 @@ def serve(prepared: PreparedServe, progress: Progress | None = None, seeds: Sequ
     )  # fmt: skip
     if not memory.fits:
         return result
-    tables = Tables(prepared, progress)
+    tables = tables or Tables(prepared, progress)
     runs: list[ServedRun] = []
     is_interrupted = False
     for seed in scenario.seeds if seeds is None else seeds:
