@@ -160,22 +160,24 @@ def serve(
 ) -> ServeResult:
     """Serve the requests of a scenario of kind serve (name or path), as its runtime's own scheduler would.
 
-    `set`: overrides on top of the file, what the server is started with too (`runtime.max_num_seqs=64`). `seeds`:
-    these instead of the file's. Latencies in seconds, per request in `.to_frame()`; interrupted, the result has what
-    was done by then. A model that does not fit gives a result without runs.
+    `set`: overrides on top of the file, of the load (`traffic.arrivals.users=50`) and of what the server is started
+    with (`runtime.max_num_seqs=64`) too. `seeds`: these instead of the file's. Latencies in seconds, per request in
+    `.to_frame()`; interrupted, the result has what was done by then. A model that does not fit gives one without runs.
 
     Raises:
         InputError: something given cannot be used; `.problems` holds everything that is wrong.
     """
     from sim.system.scenario import find_file  # noqa: PLC0415 - a run does without
     from sim.system.serve import serve as serve_prepared  # noqa: PLC0415
-    from sim.system.serve_file import read_serve  # noqa: PLC0415
+    from sim.system.serve_file import read_serve, split_load  # noqa: PLC0415
     from sim.system.serve_prepare import prepare_serve  # noqa: PLC0415
 
     path = find_file(file, spec_dirs)
-    scenario = read_serve(path, spec_dirs)
-    changed = set if isinstance(set, Mapping) else list(set)
-    prepared = prepare_serve(scenario, path.parent, changed, spec_dirs, cache, load_hardware)
+    changes = split_overrides(set)
+    changes.check()
+    of_load, others = split_load(changes.given)
+    scenario = read_serve(path, spec_dirs, of_load)
+    prepared = prepare_serve(scenario, path.parent, others, spec_dirs, cache, load_hardware, of_load)
     return serve_prepared(prepared, progress, seeds)
 
 

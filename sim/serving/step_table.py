@@ -93,7 +93,7 @@ class StepTable:
         is_unified: bool = False,
         wants_all: bool = False,
     ) -> None:
-        self._host = host
+        self.host = host
         self._kinks = tuple(kinks)
         self._padding = padding
         self._is_unified = is_unified
@@ -115,7 +115,7 @@ class StepTable:
         reading = self._read_line(sequences, least, most)
         known = self._decoding.get(sequences)
         if known is None or known.least > reading.least or known.most < reading.most:
-            host = self._host
+            host = self.host
             alone = host.step_ps + host.sequence_ps * sequences
             line = reading.line.plus(self._whole(sequences))
             line = line.at_least(alone) if host.is_hidden else line.plus(alone)
@@ -138,7 +138,7 @@ class StepTable:
             gpu += self._read_line(sequences, context, context).line.at(context) + self._beside(tokens)
         for query, depth in pieces:
             gpu += self._piece(query, depth)
-        return self._host.with_gpu(gpu, sequences + len(pieces))
+        return self.host.with_gpu(gpu, sequences + len(pieces))
 
     def _read_line(self, sequences: int, least: int, most: int) -> _Known:
         """What `sequences` that decode read of their contexts, by the summed context."""

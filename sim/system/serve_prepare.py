@@ -101,10 +101,11 @@ def prepare_serve(
     search_dirs: Sequence[str | Path],
     cache: str | Path | None,
     load_hardware: Callable[..., HardwareSpec],
+    of_load: Mapping[str, str] | None = None,
 ) -> PreparedServe:
     """Load and check everything that a scenario of kind serve names; `set` are overrides on top of it.
 
-    `folder`: where its ./ files are.
+    `folder`: where its ./ files are. `of_load`: what of its load was changed already, for the result.
 
     Raises:
         InputError: every problem.
@@ -113,6 +114,7 @@ def prepare_serve(
     said: dict[str, object] = dict(scenario.system.set)
     said |= {f"runtime.{name}": value for name, value in part.set.items()}
     changes = split_overrides(said).with_later(split_overrides(set))
+    changes.given |= of_load or {}
     own = {name: resolve_scalar(text) for name, text in changes.runtime.items() if name in OPTION_NAMES}
     fields = {name: text for name, text in changes.runtime.items() if name not in OPTION_NAMES}
     name = f"{part.name}@{part.version}" if part.version else part.name

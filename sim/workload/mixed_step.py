@@ -63,12 +63,13 @@ class MixedBuilder(LayerBuilder):
         self.tokens = max(mixed.padded, mixed.tokens)
 
     def parts(self) -> Iterator[None]:
-        """The parts one after the other."""
-        prefix = self._prefix
-        for number, part in enumerate(self._mixed.parts):
-            self.one, self.tokens, self._prefix = part, part.sequences * part.query, f"{prefix}.{PART}{number}"
+        """The parts one after the other; what pads a step of one part is worked on in it too."""
+        prefix, tokens, parts = self._prefix, self.tokens, self._mixed.parts
+        for number, part in enumerate(parts):
+            self.one, self._prefix = part, f"{prefix}.{PART}{number}"
+            self.tokens = part.sequences * part.query if len(parts) > 1 else tokens
             yield
-        self.one, self.tokens, self._prefix = self._mixed, max(self._mixed.padded, self._mixed.tokens), prefix
+        self.one, self.tokens, self._prefix = self._mixed, tokens, prefix
 
     def _project(self, layer: LayerSpec, index: int, tokens: int) -> None:
         if self._is_tail(tokens):
