@@ -198,7 +198,7 @@ def more_users_wait_longer(ran: Ran) -> None:
 
 
 def the_prefix_cache_spares_most_prompts(ran: Ran) -> None:
-    """A round's context is that of the round before and a little more; without the cache all of it is computed again."""
+    """A round begins with the context of the round before; without the cache all of that is computed again."""
     shares, waits, rates = ran.numbers(r": (\d+)% of"), ran.numbers(r"p95 (\S+) s"), ran.numbers(r"s, (\S+) rounds")
     assert shares[0] > 80
     assert shares[1] == 0
