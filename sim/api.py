@@ -157,17 +157,20 @@ def serve(
     spec_dirs: Sequence[str | Path] = (),
     cache: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
+    shared: list[Any] | None = None,
 ) -> ServeResult:
     """Serve the requests of a scenario of kind serve (name or path), as its runtime's own scheduler would.
 
     `set`: overrides on top of the file, of the load (`traffic.arrivals.users=50`) and of what the server is started
     with (`runtime.max_num_seqs=64`) too. `seeds`: these instead of the file's. Latencies in seconds, per request in
     `.to_frame()`; interrupted, the result has what was done by then. A model that does not fit gives one without runs.
+    `shared`: a list, empty at first, that keeps step times for further calls with the same server and other traffic.
 
     Raises:
         InputError: something given cannot be used; `.problems` holds everything that is wrong.
     """
     from sim.system.scenario import find_file  # noqa: PLC0415 - a run does without
+    from sim.system.serve import Tables  # noqa: PLC0415
     from sim.system.serve import serve as serve_prepared  # noqa: PLC0415
     from sim.system.serve_file import read_serve, split_load  # noqa: PLC0415
     from sim.system.serve_prepare import prepare_serve  # noqa: PLC0415
@@ -178,7 +181,11 @@ def serve(
     of_load, others = split_load(changes.given)
     scenario = read_serve(path, spec_dirs, of_load)
     prepared = prepare_serve(scenario, path.parent, others, spec_dirs, cache, load_hardware, of_load)
-    return serve_prepared(prepared, progress, seeds)
+    if shared is None:
+        return serve_prepared(prepared, progress, seeds)
+    if not shared:
+        shared.append(Tables(prepared, progress))
+    return serve_prepared(prepared, progress, seeds, shared[0])
 
 
 def fit(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -99,23 +100,27 @@ def latency_over_time(result: ServeResult) -> Figure:
     return fig
 
 
-def load_curve(points: list[tuple[float, float, float, float]], title: str, limit_s: float | None = None) -> Figure:
-    """Latency against load: (requests per second, TTFT p50, TTFT p95, TPOT p95) in seconds, one point per rate."""
-    fig = bare_figure(title, 7.2, 3.2)
-    left, right = fig.subplots(1, 2)
-    rates = [point[0] for point in points]
-    left.plot(rates, [point[1] for point in points], "o-", ms=4, color=RUNNING, label="p50")
-    left.plot(rates, [point[2] for point in points], "o-", ms=4, color=WAITING, label="p95")
-    if limit_s is not None:
-        left.axhline(limit_s, color=LIMIT, lw=0.9, ls="--")
-    left.set_ylabel("time to first token, s")
-    left.set_yscale("log")
-    left.legend()
-    right.plot(rates, [point[3] * 1e3 for point in points], "o-", ms=4, color=CACHE)
-    right.set_ylabel("time per output token (p95), ms")
-    right.set_ylim(bottom=0)
-    for axis in (left, right):
-        axis.set_xlabel("requests per second")
+def draw_load(plan: Mapping[str, Any], limits: Mapping[str, float], name: str, path: Path) -> list[Path]:
+    """Draw a plan's latencies against load (`sparksim.plan/1`, limits in seconds), as SVG and PNG; the files."""
+    with house_style():
+        return save(load_curve(plan, limits, name), path)
+
+
+def load_curve(plan: Mapping[str, Any], limits: Mapping[str, float], name: str) -> Figure:
+    """A panel per limit: what came out at each load, what is allowed, and the band within which nothing is sure."""
+    fig = bare_figure(f"Latency against load: {name}", 3.7 * max(1, len(limits)), 3.2)
+    points, error = plan["points"], plan["model_error"]
+    axes = fig.subplots(1, len(limits), squeeze=False)[0]
+    for axis, (limit, most_s) in zip(axes, limits.items(), strict=True):
+        shown = [(point["load"], point["values"][limit]) for point in points if limit in point["values"]]
+        axis.axhspan(most_s / (1 + error), most_s / (1 - error), color=LIMIT, alpha=0.15, lw=0)
+        axis.axhline(most_s, color=LIMIT, lw=0.9, ls="--")
+        axis.plot([load for load, _ in shown], [value for _, value in shown], "o-", ms=4, color=RUNNING)
+        if plan["most"] is not None:
+            axis.axvline(plan["most"], color=CACHE, lw=0.9)
+        axis.set_yscale("log")
+        axis.set_ylabel(f"{limit.replace('_', ' ')}, s")
+        axis.set_xlabel(plan["unit"])
     return fig
 
 
