@@ -119,6 +119,8 @@ def load_curve(plan: Mapping[str, Any], limits: Mapping[str, float], name: str) 
         if plan["most"] is not None:
             axis.axvline(plan["most"], color=CACHE, lw=0.9)
         axis.set_yscale("log")
+        axis.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
+        axis.yaxis.set_minor_formatter(lambda value, _position: f"{value:g}")
         axis.set_ylabel(f"{limit.replace('_', ' ')}, s")
         axis.set_xlabel(plan["unit"])
     return fig
