@@ -31,7 +31,7 @@ from sim.errors import (
 )
 
 if TYPE_CHECKING:
-    from sim.api import compare, explain, fit, kernel, load, load_hardware, register, run, tenants
+    from sim.api import compare, explain, fit, kernel, load, load_hardware, register, run, serve, tenants
     from sim.api import list_names as list  # the public name: `sim.list("models")`
     from sim.component import Component
     from sim.component.profile import Share
@@ -75,6 +75,7 @@ __all__ = [
     "load_runtime",
     "register",
     "run",
+    "serve",
     "tenants",
 ]
 
@@ -97,6 +98,7 @@ _WHERE = {
     "load_runtime": ("sim.workload", "load_runtime"),
     "register": ("sim.api", "register"),
     "run": ("sim.api", "run"),
+    "serve": ("sim.api", "serve"),
     "tenants": ("sim.api", "tenants"),
 }
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sim.result.fit_result import FitResult
     from sim.result.kernel_result import KernelResult
     from sim.result.load_result import LoadResult
+    from sim.result.serve_result import ServeResult
     from sim.result.tenants import TenantsResult
     from sim.study.compare import Comparison
     from sim.study.explain import Explanation
@@ -146,6 +147,45 @@ def explain(
     from sim.study.explain import explain as explain_prepared  # noqa: PLC0415 - a run need not load it
 
     return explain_prepared(prepare(arguments, set, file, spec_dirs, cache, load_hardware), progress)
+
+
+def serve(
+    file: str | Path,
+    *,
+    set: Overrides = (),
+    seeds: Sequence[int] | None = None,
+    spec_dirs: Sequence[str | Path] = (),
+    cache: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+    shared: list[Any] | None = None,
+) -> ServeResult:
+    """Serve the requests of a scenario of kind serve (name or path), as its runtime's own scheduler would.
+
+    `set`: overrides on top of the file, of the load (`traffic.arrivals.users=50`) and of what the server is started
+    with (`runtime.max_num_seqs=64`) too. `seeds`: these instead of the file's. Latencies in seconds, per request in
+    `.to_frame()`; interrupted, the result has what was done by then. A model that does not fit gives one without runs.
+    `shared`: a list, empty at first, that keeps step times for further calls with the same server and other traffic.
+
+    Raises:
+        InputError: something given cannot be used; `.problems` holds everything that is wrong.
+    """
+    from sim.system.scenario import find_file  # noqa: PLC0415 - a run does without
+    from sim.system.serve import Tables  # noqa: PLC0415
+    from sim.system.serve import serve as serve_prepared  # noqa: PLC0415
+    from sim.system.serve_file import read_serve, split_load  # noqa: PLC0415
+    from sim.system.serve_prepare import prepare_serve  # noqa: PLC0415
+
+    path = find_file(file, spec_dirs)
+    changes = split_overrides(set)
+    changes.check()
+    of_load, others = split_load(changes.given)
+    scenario = read_serve(path, spec_dirs, of_load)
+    prepared = prepare_serve(scenario, path.parent, others, spec_dirs, cache, load_hardware, of_load)
+    if shared is None:
+        return serve_prepared(prepared, progress, seeds)
+    if not shared:
+        shared.append(Tables(prepared, progress))
+    return serve_prepared(prepared, progress, seeds, shared[0])
 
 
 def fit(

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.cli import load, tenants
+from sim.cli import load, serve, tenants
 from sim.cli.parser import add_shared, count
 from sim.cli.progress import ProgressLine
 
@@ -16,7 +16,7 @@ ARGUMENTS = (
     "file", "model", "runtime", "hardware", "quant", "kv_dtype", "batch", "prompt", "depth", "output", "seed",
 )  # fmt: skip
 """Flags that go to `sim.run` as they are."""
-OTHER_KINDS = {"load": load.execute, "tenants": tenants.execute}
+OTHER_KINDS = {"load": load.execute, "serve": serve.execute, "tenants": tenants.execute}
 """Who takes scenarios of other kinds than run."""
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ EXAMPLE = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    parser.add_argument("file", nargs="?", help="a scenario of kind run, load or tenants, or an op trace: path or name")
+    parser.add_argument("file", nargs="?", help="a scenario (run, load, serve, tenants) or an op trace: path or name")
     add_run(parser)
     parser.add_argument("--out", metavar="DIR", help="write summary, ops, spans, timeline and plots into DIR")
     parser.add_argument("--force", action="store_true", help="replace DIR if it exists")

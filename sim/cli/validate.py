@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 
-from sim.cli import microbench, validate_kernels, validate_memory, validate_power
+from sim.cli import microbench, validate_kernels, validate_memory, validate_power, validate_serving
 from sim.cli.parser import plot_target
 from sim.cli.progress import ProgressLine
 from sim.errors import InputError, Problem
@@ -27,7 +27,7 @@ EXAMPLE = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    kinds = ("inference", "kernels", "memory", "microbench", "power", "tenants", "ablation")
+    kinds = ("inference", "kernels", "memory", "microbench", "power", "serving", "tenants", "ablation")
     parser.add_argument("what", choices=kinds)
     parser.add_argument("--runtime", help="only this runtime")
     parser.add_argument("--family", help="only models whose name begins so")
@@ -55,16 +55,13 @@ def execute(arguments: argparse.Namespace) -> int:
     validate_kernels.check(arguments)
     if arguments.what != "inference":
         _refuse(arguments)
-    if arguments.what == "kernels":
-        return validate_kernels.execute(arguments)
-    if arguments.what == "memory":
-        return validate_memory.execute(arguments)
-    if arguments.what == "microbench":
-        return microbench.check(arguments)
-    if arguments.what in ("power", "tenants"):
-        return validate_power.execute(arguments)
-    if arguments.what == "ablation":
-        return microbench.ablation(arguments)
+    others = {
+        "kernels": validate_kernels.execute, "memory": validate_memory.execute, "serving": validate_serving.execute,
+        "microbench": microbench.check, "power": validate_power.execute, "tenants": validate_power.execute,
+        "ablation": microbench.ablation,
+    }  # fmt: skip
+    if arguments.what in others:
+        return others[arguments.what](arguments)
     return _inference(arguments)
 
 

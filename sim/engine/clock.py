@@ -132,6 +132,10 @@ class Engine:
         """An event that happens when all of `events` have happened."""
         return self._env.all_of(events)
 
+    def any_of(self, events: Sequence[Event]) -> Event:
+        """An event that happens when one of `events` has happened."""
+        return self._env.any_of(events)
+
     def spawn(self, behaviour: Behaviour, name: str) -> Process:
         """Start a process. Its name appears in a deadlock report."""
         process = self._env.process(behaviour)

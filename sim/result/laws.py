@@ -21,6 +21,8 @@ LAWS = {
     "L8": "bytes at every link and memory on the way equal what L2 missed and wrote back",
     "L9": "no op ends before what it reads from has ended",
     "L10": "tenants together move no more bytes than memory's peak rate allows, nor keep its bus busy beyond the time",
+    "L11": "every request that came was served once or refused, and none before it came",
+    "L12": "requests in the system, integrated over time, are the sum of the times they spent in it (Little)",
 }
 TOLERANCE = 0.01
 """Folding may be off by this much (the 1 % law)."""

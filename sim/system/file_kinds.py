@@ -12,6 +12,8 @@ from sim.system.load_file import read_load
 from sim.system.machine import Machine
 from sim.system.plugins import load_hardware
 from sim.system.scenario import OfAModel, RuntimePart, read_scenario, scenario_kind
+from sim.system.serve_file import read_serve
+from sim.system.serve_prepare import prepare_serve
 from sim.system.tenant_demand import mover_of
 from sim.system.tenant_file import ModelTenant, Tenant, read_tenants
 from sim.workload.hf_config import load_model
@@ -30,6 +32,7 @@ OTHERS = (
     "sparksim.microbench/1",
     "sparksim.power/1",
     "sparksim.published_kernels/1",
+    "sparksim.serving/1",
     "sparksim.targets/1",
 )
 """Files that the verb `validate` reads in full; here only their form is looked at."""
@@ -83,6 +86,9 @@ def _check_scenario(path: Path) -> None:
         tenants = read_tenants(path)
         machine = Machine(load_hardware(tenants.system.hardware, tenants.system.set))
         gather(*(partial(_check_tenant, name, one, machine) for name, one in tenants.tenants.items()))
+        return
+    if kind == "serve":
+        prepare_serve(read_serve(path), path.parent, (), (), "off", load_hardware)
         return
     scenario: OfAModel = read_load(path) if kind == "load" else read_scenario(path)
     gather(

@@ -101,7 +101,7 @@ def predict(
     draft = (guess.draft, guess.quant or quant) if guess and guess.draft else None
     account = MemoryAccount(budget_of(hardware, runtime.memory), model, quant, runtime, formats()[kv_dtype], draft)
     memory = memory_use(account, request, lambda: smaller_recipes(model, runtime))
-    identity = _identity(arguments, hardware, changes, loaded, model, quant, kv_dtype, cache, memory, guess)
+    identity = identify(arguments, hardware, changes, loaded, model, quant, kv_dtype, cache, memory, guess)
     if not memory.fits:
         return RunResult(identity, memory, None, lower(model, quant, runtime, request, kv_dtype), hardware)
     key = None
@@ -168,7 +168,7 @@ def replay(
     loaded, workload = inputs.runtime, inputs.trace
     assert loaded is not None
     assert workload is not None
-    identity = _identity(arguments, hardware, changes, loaded, None, None, None, cache)
+    identity = identify(arguments, hardware, changes, loaded, None, None, None, cache)
     trace = within_limits(workload, hardware, _executor(loaded.spec, arguments, types, cache, progress))
     return RunResult(identity, None, trace, workload, hardware, energy=energy_use(trace, hardware))
 
@@ -197,7 +197,7 @@ def execute(
     """Replay every knot step; laws are checked before anything is summed up."""
     held = runtime.at_sustained_clock(machine.gpu.sustained_share)
     lowering = Lowering(held, formats(), machine.gpu.sms, estimator(machine.device(Engine())))
-    store = _store(machine, cache, is_full=is_full)
+    store = profile_store(machine, cache, is_full=is_full)
     watched = _Watched(store, progress, sum(len(phase.steps) for phase in workload.phases))
     runner = StepRunner(
         lowering,
@@ -259,7 +259,7 @@ _RECENT = _Recent(16)
 _STORES: dict[tuple[str, str, bool], ProfileStore] = {}
 
 
-def _store(machine: Machine, cache: str | Path | None, *, is_full: bool) -> ProfileStore:
+def profile_store(machine: Machine, cache: str | Path | None, *, is_full: bool) -> ProfileStore:
     """The profiles of this machine in this process; `cache`: folder, None = the user's, "off" = none at all."""
     if cache == "off":
         return ProfileStore(machine.device, machine.device_key(), None, is_full=is_full)
@@ -311,7 +311,7 @@ def _beyond(model: ModelSpec | None, arguments: RunArguments) -> tuple[str, ...]
     return (f"{tokens:,} tokens per sequence are more than the {model.max_context:,} positions of {model.name}",)
 
 
-def _identity(
+def identify(
     arguments: RunArguments,
     hardware: HardwareSpec,
     changes: Changes,
@@ -323,6 +323,7 @@ def _identity(
     memory: MemoryUse | None = None,
     guess: Speculation | None = None,
 ) -> Identity:
+    """Who a result belongs to."""
     machine = Machine(hardware, cache=cache)
     warnings = (*hardware.warnings, *loaded.warnings, *(model.warnings if model else ()), *_beyond(model, arguments))
     frozen = freeze_note(hardware, memory.peak_bytes) if memory and memory.fits else None

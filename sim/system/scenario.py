@@ -17,8 +17,8 @@ from sim.workload.optrace import SCHEMA as OPS_SCHEMA
 from sim.yamlfile import Document, load_file, read_bytes, validate_model
 
 SCHEMA = "sparksim.scenario/1"
-NOT_YET = ("serve", "finetune")
-ELSEWHERE = {"load": "sim.load", "tenants": "sim.tenants"}
+NOT_YET = ("finetune",)
+ELSEWHERE = {"load": "sim.load", "serve": "sim.serve", "tenants": "sim.tenants"}
 """Kinds that are no run, and what in the library takes them; `sparksim run` takes every kind."""
 DEFAULTS: Mapping[str, Any] = {"hardware": "dgx-spark", "batch": 1, "prompt": 2048, "depth": 0, "output": 128}
 OF_A_MODEL = ("model", "quant", "kv_dtype", "batch", "prompt", "depth", "output")
@@ -49,7 +49,7 @@ class RuntimePart(_Part):
     set: dict[str, Any] = Field({}, description="overrides of its fields, as after --set runtime.")
 
 
-class OfAModel(_Part):
+class OnARuntime(_Part):
     """What scenarios of one model on one runtime share."""
 
     schema_: Literal["sparksim.scenario/1"] = Field(alias="schema")
@@ -61,6 +61,11 @@ class OfAModel(_Part):
     quant: str | None = Field(None, description="recipe; what the checkpoint says if not given")
     kv_dtype: str | None = Field(None, description="format of the KV cache; the runtime's if not given")
     runtime: RuntimePart
+
+
+class OfAModel(OnARuntime):
+    """What scenarios of one batch share."""
+
     batch: Annotated[int, Strict()] = Field(1, ge=1, le=MOST_SEQUENCES, description="sequences")
     prompt: Tokens = Field(2048, description="new tokens per sequence")
     depth: Tokens = Field(0, description="tokens already cached per sequence")
@@ -73,7 +78,7 @@ class ScenarioFile(OfAModel):
     kind: Literal["run"] = Field(description="what is simulated: run")
 
 
-FileT = TypeVar("FileT", bound=OfAModel)
+FileT = TypeVar("FileT", bound=OnARuntime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ def placed(file: FileT, path: Path) -> FileT:
 
 
 def check_names(
-    file: OfAModel, document: Document, search_dirs: Sequence[str | Path], replaced: Collection[str]
+    file: OnARuntime, document: Document, search_dirs: Sequence[str | Path], replaced: Collection[str]
 ) -> None:
     """Everything that the scenario names is there.
 
@@ -148,7 +153,8 @@ def _check_kind(document: Document) -> None:
     kind = document.data.get("kind") if isinstance(document.data, dict) else None
     line = document.line_of(("kind",))
     if kind in NOT_YET:
-        message, hint = f"scenarios of kind {kind} are not there yet", "those of kind run, load and tenants are"
+        message = f"scenarios of kind {kind} are not there yet"
+        hint = "those of kind run, load, serve and tenants are"
         raise InputError(Problem(message, "unsupported_scenario", document.file, line, "kind", hint))
     if kind in ELSEWHERE:
         message, hint = f"a scenario of kind {kind} is no run", f"`sparksim run` and {ELSEWHERE[kind]} take it"

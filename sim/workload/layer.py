@@ -150,13 +150,14 @@ class LayerBuilder(OpBuilder):
             for name, width in a.projected:
                 self.launch(f"{name}_bias", tokens * width)
         self._positions(a)
-        if a.index:
-            choose_keys(self, a.index, index)
-            read_chosen(self, a.index, a.heads, a.kv_heads, a.head_dim, a.value_dim, is_latent=False)
-        else:
-            self._scores(a)
-        if self.one.query == 1:
-            self.launch("attn_reduce", self.one.sequences * a.out_width)
+        for _ in self.parts():
+            if a.index:
+                choose_keys(self, a.index, index)
+                read_chosen(self, a.index, a.heads, a.kv_heads, a.head_dim, a.value_dim, is_latent=False)
+            else:
+                self._scores(a)
+            if self.one.query == 1:
+                self.launch("attn_reduce", self.one.sequences * a.out_width)
 
     def _positions(self, a: AttentionSpec) -> None:
         """Norms and rotary embedding of queries and keys, and the new keys and values into the cache."""

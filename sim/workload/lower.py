@@ -198,7 +198,7 @@ def build_step(
     is_short = one.outputs < one.sequences * one.query and runtime.logits == "last"
     blocks = [Block(tuple(builder.head_of_step()))]
     body = layers[:-1] if is_short else layers
-    for cycle, repeat in _runs(body):
+    for cycle, repeat in runs_of_layers(body):
         ops: list[Op] = []
         for position, index in enumerate(cycle):
             ops += builder.layer(model.layers[index], index, f"L{position}" if len(cycle) > 1 else "L")
@@ -209,7 +209,7 @@ def build_step(
     return Step(name, tuple(b for b in blocks if b.ops), weight, tokens=one.sequences * one.query, context=one.context)
 
 
-def _runs(layers: list[tuple[LayerSpec, Hashable]]) -> list[tuple[list[int], int]]:
+def runs_of_layers(layers: list[tuple[LayerSpec, Hashable]]) -> list[tuple[list[int], int]]:
     """Cut the layer sequence into repeating cycles of at most six layers: (indices of one cycle, repeats)."""
     runs: list[tuple[list[int], int]] = []
     start = 0

@@ -16,12 +16,13 @@ def gated_delta(build: OpBuilder, spec: GatedDeltaSpec, index: int) -> None:
     build.launch("linear_conv", tokens * spec.conv_width)
     build.launch("linear_gates", tokens * spec.value_heads)
     build.launch("linear_norm", tokens * 2 * spec.key_heads * spec.key_dim, rows=tokens * 2 * spec.key_heads)
-    if build.one.query > 1:
-        build.launch("linear_chunk", tokens * spec.value_width)
-    state = build.one.sequences * spec.value_heads * spec.key_dim * spec.value_dim
-    build.launch("linear_state_in", state)
-    _scan(build, spec.value_heads, spec.key_heads, spec.key_dim, spec.value_dim, is_delta=True)
-    build.launch("linear_state_out", state)
+    for _ in build.parts():
+        if build.one.query > 1:
+            build.launch("linear_chunk", build.tokens * spec.value_width)
+        state = build.one.sequences * spec.value_heads * spec.key_dim * spec.value_dim
+        build.launch("linear_state_in", state)
+        _scan(build, spec.value_heads, spec.key_heads, spec.key_dim, spec.value_dim, is_delta=True)
+        build.launch("linear_state_out", state)
     build.launch("linear_out_norm", tokens * spec.value_width, rows=tokens * spec.value_heads)
 
 
@@ -31,10 +32,11 @@ def mamba2(build: OpBuilder, spec: Mamba2Spec, index: int) -> None:
     build.gemm("linear_in", "linear_in", tokens, spec.in_columns, build.model.hidden_size, index)
     build.launch("linear_conv", tokens * spec.conv_width)
     build.launch("linear_gates", tokens * spec.heads)
-    if build.one.query > 1:
-        build.launch("linear_chunk", tokens * spec.inner)
-    _scan(build, spec.heads, spec.groups, spec.state, spec.head_dim, is_delta=False)
-    build.launch("linear_state_out", build.one.sequences * spec.inner * spec.state)
+    for _ in build.parts():
+        if build.one.query > 1:
+            build.launch("linear_chunk", build.tokens * spec.inner)
+        _scan(build, spec.heads, spec.groups, spec.state, spec.head_dim, is_delta=False)
+        build.launch("linear_state_out", build.one.sequences * spec.inner * spec.state)
     build.launch("linear_out_norm", tokens * spec.inner, rows=tokens * spec.groups)
 
 
@@ -49,12 +51,13 @@ def kda(build: OpBuilder, spec: KdaSpec, index: int) -> None:
     build.launch("linear_conv", tokens * spec.conv_width)
     build.launch("kda_gates", tokens * width)
     build.launch("kda_norm", tokens * 2 * width, rows=tokens * 2 * spec.heads)
-    if build.one.query > 1:
-        build.launch("kda_chunk", tokens * width)
-    state = build.one.sequences * width * spec.head_dim
-    build.launch("linear_state_in", state)
-    _scan(build, spec.heads, spec.heads, spec.head_dim, spec.head_dim, is_delta=True, has_channel_decay=True)
-    build.launch("linear_state_out", state)
+    for _ in build.parts():
+        if build.one.query > 1:
+            build.launch("kda_chunk", build.tokens * width)
+        state = build.one.sequences * width * spec.head_dim
+        build.launch("linear_state_in", state)
+        _scan(build, spec.heads, spec.heads, spec.head_dim, spec.head_dim, is_delta=True, has_channel_decay=True)
+        build.launch("linear_state_out", state)
     build.launch("linear_out_norm", tokens * width, rows=tokens * spec.heads)
 
 
@@ -102,12 +105,13 @@ def latent(build: OpBuilder, spec: LatentSpec, index: int) -> None:
     if spec.has_rope:
         build.launch("latent_rope", tokens * (spec.heads + 1) * spec.rope_dim)
     build.launch("latent_store", tokens * spec.latent)
-    if spec.index:
-        choose_keys(build, spec.index, index)
-    if spec.index or build.one.query == 1 or build.runtime.latent_prefill == "absorbed":
-        _absorbed(build, spec, index)
-    else:
-        _expanded(build, spec, index)
+    for _ in build.parts():
+        if spec.index:
+            choose_keys(build, spec.index, index)
+        if spec.index or build.one.query == 1 or build.runtime.latent_prefill == "absorbed":
+            _absorbed(build, spec, index)
+        else:
+            _expanded(build, spec, index)
     if spec.is_gated:
         build.gemm("gate", "attn_gate", tokens, spec.out_width, hidden, index)
         build.launch("attn_gate", tokens * spec.out_width)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import ceil
 from typing import Any, Protocol
 
@@ -57,6 +58,13 @@ class OpBuilder:
         self.previous = ""
         self._prefix = ""
         self.tokens = max(one.padded, one.sequences * one.query)
+
+    def parts(self) -> Iterator[None]:
+        """Once for each kind of sequence in the pass, for what looks at contexts: `one` and `tokens` are that kind's.
+
+        All sequences of a plain pass are alike, so this is once; see `mixed_step.MixedBuilder`.
+        """
+        yield
 
     def begin(self, prefix: str) -> None:
         """Start an empty list of ops whose ids begin with `prefix`."""

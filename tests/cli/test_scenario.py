@@ -98,9 +98,8 @@ def test_other_kinds_are_refused_by_name(kind: str, scenario: Path, capsys: pyte
     scenario.write_text(TEXT.replace("kind: run", f"kind: {kind}"))
     for verb in ("run", "check"):
         assert main([verb, str(scenario)]) == 2
-        expected = (
-            f"{scenario}:2: kind: scenarios of kind {kind} are not there yet; those of kind run, load and tenants are\n"
-        )
+        said = f"{scenario}:2: kind: scenarios of kind {kind} are not there yet"
+        expected = f"{said}; those of kind run, load, serve and tenants are\n"
         assert capsys.readouterr().err == expected
 
 

@@ -187,6 +187,34 @@ def a_shared_box_stays_below_its_ceilings_and_a_cap_saves_energy(ran: Ran) -> No
     assert (ran.folder / "drawn" / "shared" / "plots" / "bandwidth.png").exists()
 
 
+def more_users_wait_longer(ran: Ran) -> None:
+    """Four times the users are served at most four times as often, and no more than 64 at once; none is faster."""
+    few, many = ran.numbers(r"users: (\S+) requests/s")
+    assert few < many < 4 * few
+    assert ran.numbers(r"at most (\d+) answered") == [25, 64]
+    for name in ("ttft_p95", "tpot_p95"):
+        before, after = ran.numbers(rf"{name}: (\S+) s of")
+        assert before < after
+
+
+def the_prefix_cache_spares_most_prompts(ran: Ran) -> None:
+    """A round begins with the context of the round before; without the cache all of that is computed again."""
+    shares, waits, rates = ran.numbers(r": (\d+)% of"), ran.numbers(r"p95 (\S+) s"), ran.numbers(r"s, (\S+) rounds")
+    assert shares[0] > 80
+    assert shares[1] == 0
+    assert waits[0] < waits[1] / 2
+    assert rates[0] > rates[1]
+
+
+def a_larger_batch_is_done_earlier(ran: Ran) -> None:
+    """All prompts and answers are the same, so that time and rate are each other's inverse."""
+    minutes, rates = ran.numbers(r": (\S+) min"), ran.numbers(r"min, (\d+) tok")
+    assert minutes[1] < minutes[0]
+    assert minutes[0] * rates[0] == pytest.approx(minutes[1] * rates[1], rel=0.02)
+    few, many = ran.numbers(r"up to (\S+) GB")
+    assert few < many / 4
+
+
 PROPERTIES = {
     "01_predict": prediction_keeps_below_sustained_memory_and_its_figures_agree,
     "02_change_a_number": decode_rises_with_bandwidth_until_the_link_binds,
@@ -195,6 +223,9 @@ PROPERTIES = {
     "05_forty_models": forty_models_slow_down_with_bytes_and_with_experts,
     "06_what_fits": what_fits_is_smaller_and_reading_without_mmap_is_faster,
     "07_shared_box": a_shared_box_stays_below_its_ceilings_and_a_cap_saves_energy,
+    "08_office": more_users_wait_longer,
+    "09_coding_agents": the_prefix_cache_spares_most_prompts,
+    "10_nightly_batch": a_larger_batch_is_done_earlier,
 }
 
 

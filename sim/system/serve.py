@@ -1,0 +1,176 @@
+"""Serving: a scenario's requests on a server, whose step times are simulated as they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sim.component import COMPONENTS
+from sim.engine import Engine
+from sim.errors import DeadlockError, LawError
+from sim.result.order_statistics import Runs
+from sim.result.serve_laws import check_serving
+from sim.result.serve_result import ServeResult
+from sim.result.served_run import ServedRun
+from sim.serving.clients import Clients
+from sim.serving.record import Intervals, Record
+from sim.serving.scheduler import Limits
+from sim.serving.server import Server
+from sim.serving.step_table import StepTable
+from sim.serving.trace_file import RequestTrace, open_trace
+from sim.serving.traffic import Slo, Trace
+from sim.system.arguments import RunArguments
+from sim.system.prediction import identify
+from sim.system.serve_prepare import Pool, PreparedServe
+from sim.system.step_cost import StepSimulator, step_table
+from sim.units import ps_from_seconds
+
+Progress = Callable[[str], None]
+
+
+def serve(
+    prepared: PreparedServe,
+    progress: Progress | None = None,
+    seeds: Sequence[int] | None = None,
+    tables: Tables | None = None,
+) -> ServeResult:
+    """Serve a scenario, once for each seed (`seeds`: these instead of its own).
+
+    `tables`: step times of the same server, where other traffic has filled some of them already. Interrupted, it gives
+    what was done by then.
+
+    Raises:
+        InputError: no kernel for an op, or a bad trace.
+        LawError: a request was lost or served before it came, or Little's law does not hold.
+    """
+    memory, pool = prepared.memory()
+    scenario = prepared.scenario
+    nothing = RunArguments(None, None, None, None, 0, 0, 0, 0)
+    identity = identify(
+        nothing, prepared.hardware, prepared.changes, prepared.loaded, prepared.model, prepared.quant,
+        prepared.kv_dtype, prepared.cache,
+    )  # fmt: skip
+    result = ServeResult(
+        identity, memory, prepared.hardware, (), pool.block_bytes, pool.blocks, _percentiles(scenario.slo),
+        scenario.slo.per_request(), scenario.traffic.model_dump(exclude_none=True),
+    )  # fmt: skip
+    if not memory.fits:
+        return result
+    tables = tables or Tables(prepared, progress)
+    runs: list[ServedRun] = []
+    is_interrupted = False
+    for seed in scenario.seeds if seeds is None else seeds:
+        run, is_interrupted = _one(prepared, pool, tables.table, seed, progress)
+        runs.append(run)
+        if is_interrupted:
+            break
+    tables.flush()
+    return replace(
+        result, runs=tuple(runs), steps_simulated=tables.table.steps_simulated(), is_interrupted=is_interrupted
+    )
+
+
+class Tables:
+    """The step times of a prepared server, and the profiles behind them."""
+
+    def __init__(self, prepared: PreparedServe, progress: Progress | None = None) -> None:
+        runtime = prepared.runtime
+        self._simulator = StepSimulator(
+            prepared.hardware, prepared.model, prepared.quant, runtime, prepared.kv_dtype, prepared.cache, COMPONENTS,
+            progress,
+        )  # fmt: skip
+        is_unified = prepared.options.has_unified_cache
+        self.table = step_table(self._simulator, prepared.model, runtime, is_unified=is_unified)
+
+    def flush(self) -> None:
+        """Keep the kernels' profiles for the next time."""
+        self._simulator.flush()
+
+
+def _one(
+    prepared: PreparedServe, pool: Pool, table: StepTable, seed: int, progress: Progress | None
+) -> tuple[ServedRun, bool]:
+    """One run; what was done, and whether it was interrupted."""
+    runtime, scenario = prepared.runtime, prepared.scenario
+    limits = prepared.options.limits(pool.blocks * prepared.options.block_tokens, prepared.model.max_context)
+    engine, record = Engine(), Record(_teller(progress, seed))
+    scheduler = prepared.options.scheduler(limits)
+    server = Server(
+        engine, scheduler, table, record, request_ps=ps_from_seconds(runtime.request_s), plans_ahead=runtime.is_async
+    )
+    trace = _trace(prepared)
+    clients = Clients(engine, server, scenario.traffic, scenario.until, seed, prepared.folder, trace)
+    is_interrupted = False
+    try:
+        engine.run(clients.done)
+    except KeyboardInterrupt:
+        is_interrupted = True
+    except DeadlockError as error:
+        raise LawError([*error.problems]) from None
+    run = served_run(seed, record, limits, server, engine.now, trace.skipped if trace is not None else 0)
+    if not is_interrupted:
+        check_serving(run.requests, run.counts)
+    return run, is_interrupted
+
+
+def served_run(seed: int, record: Record, limits: Limits, server: Server, end_ps: int, skipped: int) -> ServedRun:
+    """What a record says, as arrays."""
+    scheduler = server.scheduler
+    counts = {
+        name: getattr(record, name)
+        for name in (
+            "arrived", "completed", "failed", "counted_failed", "steps", "busy_ps", "peak_running", "peak_waiting",
+            "in_system_ps", "sojourn_ps",
+        )
+    }  # fmt: skip
+    counts |= {
+        "preemptions": scheduler.preemptions,
+        "cached_tokens": scheduler.cached_tokens,
+        "kv_peak_blocks": scheduler.pool.peak,
+        "kv_blocks": limits.pool_tokens // limits.block_tokens,
+        "end_ps": end_ps,
+    }
+    return ServedRun(
+        seed,
+        {name: np.array(column, dtype=np.int64) for name, column in record.rows.items()},
+        _runs(record.intervals),
+        {name: np.array(column, dtype=np.int64) for name, column in record.series.items()},
+        counts,
+        skipped,
+    )
+
+
+def _runs(intervals: Intervals) -> Runs:
+    columns = (intervals.first_ps, intervals.more_ps, intervals.count, intervals.tokens)
+    return Runs(*(np.array(column, dtype=np.int64) for column in columns))
+
+
+def _teller(progress: Progress | None, seed: int) -> Callable[[tuple[int, ...]], None] | None:
+    """Tells how many requests are done."""
+    if progress is None:
+        return None
+    done = 0
+
+    def tell(row: tuple[int, ...]) -> None:
+        nonlocal done
+        done += 1
+        if done % 64 == 0:
+            progress(f"seed {seed}: {done:,} requests done, {row[3] / 1e12:,.0f} s simulated")
+
+    return tell
+
+
+def _trace(prepared: PreparedServe) -> RequestTrace | None:
+    arrivals = prepared.scenario.traffic.arrivals
+    if not isinstance(arrivals, Trace):
+        return None
+    return open_trace(prepared.folder / arrivals.file, arrivals.format, is_lenient=arrivals.skip_bad_lines)
+
+
+def _percentiles(slo: Slo) -> dict[str, float]:
+    """The percentiles that must be kept: those given for all requests."""
+    said: dict[str, Any] = slo.model_dump(exclude_none=True)
+    return {name: float(value) for name, value in said.items() if "_p" in name}
