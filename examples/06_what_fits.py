@@ -15,8 +15,8 @@ folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out/examples")
 
 found = sim.fit(model="llama-3.1-70b", runtime="vllm", batch=4, prompt=8192)
 model = found.models[0]
-print(f"{model.model} in {model.quant}: {found.verdict}; it would fit with {model.would_fit[0]}")
-for quant in model.quants:
+print(f"{model.model} in {model.quant}: {found.verdict}; what would fit: {model.memory.would_fit}")
+for quant in (each for each in model.quants if each.quant in ("bf16", "fp8", "nvfp4", "int4")):
     verdict = "fits" if quant.fits else "does not fit"
     print(f"  {quant.quant}: {quant.weights_bytes / 1e9:.1f} GB of weights, {verdict}")
 

@@ -204,8 +204,8 @@ def fit(
 
     >>> import sim
     >>> found = sim.fit(model="llama-3.1-70b", runtime="vllm")
-    >>> found.fits, found.models[0].best_quant
-    (False, 'fp8')
+    >>> found.fits, found.models[0].memory.would_fit
+    (False, 'fp8 weights (72.7 GB)')
 
     Raises:
         InputError: something given cannot be used; `.problems` holds everything that is wrong.

@@ -62,7 +62,7 @@ def test_quantisations_are_listed_once_each_from_the_largest_to_the_smallest():
     assert sizes == sorted(sizes, reverse=True)
     fitting = [each.quant for each in found.quants if each.fits]
     assert (found.best_quant, found.smallest_quant) == (fitting[0], fitting[-1])
-    assert found.best_quant == "fp8"
+    assert str(found.best_quant).startswith("fp8")
     assert "mxfp4" not in {each.quant for each in found.quants}  # experts only, and this model has none
     for each in found.quants:
         assert each.fits == (each.margin_bytes >= 0)

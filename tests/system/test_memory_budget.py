@@ -111,7 +111,7 @@ def test_seventy_billion_at_16_bits_do_not_fit():
     found = sim.fit(model="llama-3.1-70b", runtime="vllm")
     assert not found.fits
     assert not found.is_marginal  # 27 GB short
-    assert found.models[0].best_quant == "fp8"
+    assert str(found.models[0].best_quant).startswith("fp8")
 
 
 def test_what_others_have_is_not_there():
