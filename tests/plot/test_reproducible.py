@@ -34,7 +34,7 @@ def test_same_bytes_in_another_process(here: Path, root: Path, tmp_path: Path):
     environment = {**os.environ, "PYTHONHASHSEED": "4242", "PYTHONPATH": str(root)}
     subprocess.run([sys.executable, "-c", DRAW, str(tmp_path)], check=True, env=environment, cwd=tmp_path)
     names = sorted(path.name for path in here.iterdir())
-    assert len(names) == 10
+    assert len(names) == 12
     for name in names:
         assert (here / name).read_bytes() == (tmp_path / name).read_bytes(), name
 
