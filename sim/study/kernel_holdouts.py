@@ -29,18 +29,28 @@ def is_in_band(row: Measured) -> bool:
 
 
 def own_kernels(runtime: str) -> frozenset[str]:
-    """Kernels of a runtime that have a number of their own, fitted to measurements of this runtime.
+    """Kernels of a runtime with a fitted number of its own file: the rule's, a library's, or of a rule that it is like.
 
-    The others take all of theirs from the runtime that its file extends, and from libraries.
+    The others take all of theirs from the runtime that the file extends; what those rest on, their sources say.
     """
     data: Mapping[str, Any] = load_yaml(find("runtimes", runtime)).data
-    layers = [data.get("base") or {}, *(data.get("versions") or {}).values()]
-    rules = [item for layer in layers for item in ((layer or {}).get("kernels") or {}).items()]
-    return frozenset(name for name, rule in rules if isinstance(rule, dict) and any(map(_is_fitted, rule.values())))
+    layers = [layer or {} for layer in (data.get("base"), *(data.get("versions") or {}).values())]
+    libraries = {name for layer in layers for name, shared in (layer.get("libraries") or {}).items() if _is_own(shared)}
+    rules = {name: rule or {} for layer in layers for name, rule in (layer.get("kernels") or {}).items()}
+    own = {name for name, rule in rules.items() if _is_own(rule) or libraries & set(_libraries(rule))}
+    while more := {name for name, rule in rules.items() if rule.get("like") in own} - own:
+        own |= more
+    return frozenset(own)
 
 
-def _is_fitted(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("kind") in FITTED
+def _is_own(fields: Any) -> bool:
+    """Whether some number of a rule or a library is fitted."""
+    return isinstance(fields, dict) and any(isinstance(v, dict) and v.get("kind") in FITTED for v in fields.values())
+
+
+def _libraries(rule: Mapping[str, Any]) -> list[str]:
+    named = rule.get("library", [])
+    return named if isinstance(named, list) else [named]
 
 
 def set_apart(row: Measured, kernel: str, own: frozenset[str]) -> list[str]:

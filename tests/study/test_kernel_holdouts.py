@@ -37,10 +37,10 @@ def test_no_source_of_a_number_names_a_machine_that_is_never_calibrated_on() -> 
 
 
 def test_own_kernels_are_those_with_a_fitted_number() -> None:
-    own = own_kernels("sglang")
-    assert "fi_ragged_128" in own
-    assert "fp8_scaled_mm" not in own  # like: vLLM's, and nothing else
+    own = own_kernels("tensorrt-llm")
+    assert {"fmha_ws_128", "fmha_ws_64"} <= own  # a number of the rule; like that one
     assert "cublas_bf16_wide" not in own  # of vLLM's file
+    assert "fp8_scaled_mm" not in own_kernels("sglang")  # like vLLM's, and nothing else
 
 
 def test_what_belongs_to_which_hold_out() -> None:
