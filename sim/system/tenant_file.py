@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Strict, field_validator
+from pydantic import Field, Strict, WithJsonSchema, field_validator
 
 from sim.errors import InputError, Problem, SpecError
 from sim.paths import find
@@ -29,6 +29,10 @@ def _quantity(value: Any, unit: str) -> Any:
         raise ValueError(f"{problem.message}; {problem.hint}" if problem.hint else problem.message) from None
 
 
+QuantityText = WithJsonSchema({"type": "string", "description": "a number with its unit"})
+"""In a file these are texts with a unit; in Python SI numbers."""
+
+
 class ModelTenant(_Part):
     """A model that answers one request after the other: a prompt is read, an answer written, and again."""
 
@@ -41,7 +45,9 @@ class ModelTenant(_Part):
     prompt: Tokens = Field(2048, description="new tokens per sequence")
     depth: Tokens = Field(0, description="tokens already cached per sequence")
     output: Tokens = Field(128, description="tokens to generate per sequence")
-    pause: float = Field(0.0, ge=0, description='from an answer to the next request, e.g. "2 s"')
+    pause: Annotated[float, QuantityText] = Field(
+        0.0, ge=0, description='from an answer to the next request, e.g. "2 s"'
+    )
 
     @field_validator("pause", mode="before")
     @classmethod
@@ -50,7 +56,9 @@ class ModelTenant(_Part):
 
 
 class _Moving(_Part):
-    rate: float | None = Field(None, gt=0, description='what it wants to move at most, e.g. "12 GB/s"; else all it can')
+    rate: Annotated[float | None, QuantityText] = Field(
+        None, gt=0, description='what it wants to move at most, e.g. "12 GB/s"; else all it can'
+    )
 
     @field_validator("rate", mode="before")
     @classmethod
@@ -65,7 +73,7 @@ class CpuTenant(_Moving):
     cores: Annotated[int, Strict()] | None = Field(None, ge=1, description="of the cluster, those with most first; all")
     cluster: str = Field("cpu0", description="component that runs it")
     access: Literal["read", "write", "copy"] = Field("copy", description="what it does to memory")
-    footprint: int | None = Field(
+    footprint: Annotated[int | None, QuantityText] = Field(
         None, gt=0, description='what it works on, e.g. "4 MiB"; beyond the caches if not given'
     )
 
@@ -103,7 +111,9 @@ class TenantFile(_Part):
     source: str = Field("", description="where the numbers come from")
     aliases: tuple[str, ...] = ()
     system: SystemPart = SystemPart()
-    duration: float = Field(10.0, gt=0, le=MOST_SECONDS, description='how long they run together, e.g. "10 s"')
+    duration: Annotated[float, QuantityText] = Field(
+        10.0, gt=0, le=MOST_SECONDS, description='how long they run together, e.g. "10 s"'
+    )
     tenants: dict[str, Tenant] = Field(min_length=1, max_length=MOST_TENANTS, description="by name: who runs")
 
     @field_validator("duration", mode="before")
