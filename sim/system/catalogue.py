@@ -16,6 +16,7 @@ from sim.system.calibrated import calibrated, long_forms
 from sim.system.load_file import LoadFile
 from sim.system.plugins import load_entry_points
 from sim.system.scenario import ScenarioFile
+from sim.system.serve_file import ServeFile
 from sim.system.tables import TABLES
 from sim.system.tenant_file import TenantFile
 from sim.workload.quant import RecipeFile
@@ -78,6 +79,6 @@ def schema(kind: str) -> dict[str, Any]:
         return runtime_schema()
     if kind == "quants":
         return RecipeFile.model_json_schema()
-    kinds = ScenarioFile | LoadFile | TenantFile
+    kinds = ScenarioFile | LoadFile | ServeFile | TenantFile
     made: dict[str, Any] = TypeAdapter(Annotated[kinds, Field(discriminator="kind")]).json_schema()
     return made

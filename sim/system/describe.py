@@ -16,6 +16,7 @@ from sim.system.load_file import read_load
 from sim.system.op_graph import graph_text, op_graph
 from sim.system.plugins import load_hardware
 from sim.system.scenario import read_scenario, scenario_kind
+from sim.system.serve_file import read_serve
 from sim.system.tables import TABLES
 from sim.system.tenant_file import read_tenants
 from sim.system.text_table import text_table
@@ -230,7 +231,11 @@ def _quant(wanted: Wanted, name: str) -> Shown:
 
 def _scenario(wanted: Wanted, name: str) -> Shown:
     path = find("scenarios", name, wanted.search_dirs)
-    readers: dict[str | None, Callable[[Path], BaseModel]] = {"load": read_load, "tenants": read_tenants}
+    readers: dict[str | None, Callable[[Path], BaseModel]] = {
+        "load": read_load,
+        "serve": read_serve,
+        "tenants": read_tenants,
+    }
     data = readers.get(scenario_kind(path), read_scenario)(path).model_dump(mode="json", by_alias=True)
     rows = [
         (key, _plain(value) if value not in (None, {}, []) else "-") for key, value in data.items() if key != "schema"
