@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from zlib import crc32
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, Strict, model_validator
+from pydantic_core import CoreSchema  # noqa: TC002 - pydantic reads it
 
 MOST_TOKENS = 2**27
 _BLOCK = 1024
@@ -55,6 +56,11 @@ class Length(Part):
         if self.uniform is not None and self.uniform[0] > self.uniform[1]:
             raise ValueError("uniform must be [least, most], the smaller one first")
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """A bare number is a constant length too."""
+        return {"anyOf": [{"type": "integer", "minimum": 1}, handler(core)]}
 
     def draw(self, random: np.random.Generator, folder: Path) -> Iterator[int]:
         """Lengths without end; files are looked for in `folder`.

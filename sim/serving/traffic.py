@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, Strict, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema, model_validator
 
 from sim.errors import InputError
 from sim.serving.lengths import AnyLength, Part, Positive, Tokens
@@ -21,8 +21,15 @@ def _quantity(unit: str) -> BeforeValidator:
     return BeforeValidator(read)
 
 
-Rate = Annotated[float, Field(gt=0, le=1e6), _quantity("/s")]
-Time = Annotated[float, Field(ge=0, le=1e8), _quantity("s")]
+def _as_text(unit: str) -> PlainSerializer:
+    """Written as it is read: a number with its unit."""
+    return PlainSerializer(lambda value: None if value is None else f"{value!r} {unit}", when_used="json")
+
+
+_TEXT = WithJsonSchema({"type": "string"})
+Rate = Annotated[float, Field(gt=0, le=1e6), _quantity("/s"), _as_text("/s"), _TEXT]
+Time = Annotated[float, Field(ge=0, le=1e8), _quantity("s"), _as_text("s"), _TEXT]
+Span = Annotated[float, Field(gt=0, le=1e8), _quantity("s"), _as_text("s"), _TEXT]
 Number = Annotated[int, Strict(), Field(ge=1, le=10**9)]
 
 
@@ -117,9 +124,7 @@ class Until(Part):
 
     requests: Number | None = Field(None, description="requests that are counted")
     after_warm_up: Annotated[int, Strict()] = Field(0, ge=0, le=10**9, description="requests before those, not counted")
-    duration: Annotated[float, Field(gt=0, le=1e8), _quantity("s")] | None = Field(
-        None, description="no request comes after this time"
-    )
+    duration: Span | None = Field(None, description="no request comes after this time")
 
 
 class Slo(Part):

@@ -101,7 +101,7 @@ class ServingTargets(_Strict):
 
 
 class _TargetFile(BaseModel):
-    serving: ServingTargets
+    serving: ServingTargets | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +161,8 @@ class ServingReport:
         if not self.is_whole:
             return []
         targets = validate_model(_TargetFile, load_yaml(find("measurements", "targets"))).serving
+        if targets is None:
+            return ["targets.yaml has no targets for servers: nothing is held"]
         below = self.figures(BELOW)
         broken = [
             f"{name} off by {below[name]['error']:.1%} in the mean, target {most:.0%}"
