@@ -19,7 +19,7 @@ class Request:
     __slots__ = (
         "arrival_ps", "cached", "computed", "content", "end_ps", "finish_at", "first_ps", "generated", "held",
         "is_counted", "joined", "keeps", "number", "on_done", "output", "own_blocks", "preemptions", "prompt",
-        "status", "target",
+        "status", "stopped_ps", "target",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +55,8 @@ class Request:
         self.joined = -1
         """Tokens that had been computed when it began to decode."""
         self.held: list[object] = []
+        self.stopped_ps = -1
+        """When it got its last token, while it waits to be computed again after a preemption."""
         self.finish_at = -1
         """Count of decode steps at which it is done, while it decodes."""
 

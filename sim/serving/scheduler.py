@@ -56,6 +56,8 @@ class Scheduler(ABC):
         self.running: dict[Request, None] = {}
         """Admitted requests, in the order of their admission."""
         self.preemptions = 0
+        self.now_ps = 0
+        """When the step begins that is being planned."""
         self.cached_tokens = 0
 
     def refuses(self, request: Request) -> bool:
@@ -156,6 +158,8 @@ class Scheduler(ABC):
         request.target = request.prompt + request.generated
         request.computed = 0
         request.preemptions += 1
+        if request.generated and request.stopped_ps < 0:
+            request.stopped_ps = self.now_ps
         request.status = "waiting"
         self.preemptions += 1
         self.waiting.appendleft(request)

@@ -91,6 +91,7 @@ class Server:
         while True:
             self._accept()
             now = self._engine.now
+            self.scheduler.now_ps = now
             batch = self.scheduler.plan(now)
             self._sample(now)
             if batch is None:
@@ -164,6 +165,10 @@ class Server:
         for request in self.scheduler.finish_step(batch):
             if request.first_ps < 0:
                 request.first_ps = self._engine.now
+            elif request.stopped_ps >= 0:  # after a preemption: the next token comes with what is computed again
+                waited = Steps(self._engine.now - request.stopped_ps, 0, 1)
+                self.record.intervals.add(waited, int(request.is_counted))
+            request.stopped_ps = -1
             if request.generated >= request.output:
                 self._complete(request)
             else:

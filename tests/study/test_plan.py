@@ -12,7 +12,7 @@ import pytest
 from sim.cli import main
 from sim.errors import InputError
 from sim.study.plan import CLOSE, MODEL_ERROR, NO, YES, find_most, judge, read_slo
-from sim.study.validate_serving import BELOW, knee, quantities, read_records
+from sim.study.validate_serving import knee, quantities, read_records
 
 SCENARIO = """schema: sparksim.scenario/1
 kind: serve
@@ -103,4 +103,3 @@ def test_published_runs_of_servers_are_read_and_judged_by_one_rule() -> None:
     summary |= {name: {"p50": 3.0, "p95": 4.0} for name in ("ttft_s", "tpot_s", "itl_s", "e2e_s")}
     assert quantities(summary)["ttft_p95_s"] == 4.0
     assert quantities(summary)["request_rate"] == 1.0
-    assert BELOW
