@@ -112,7 +112,7 @@ def test_the_backend_chooses_the_kernel_of_a_format() -> None:
     """Native FP4 products where nothing is said; Marlin reads weights alone, and quantises no activations."""
     model = load_model("llama-3.1-8b")
     for backend, kernel in (("auto", "nvfp4_cutlass"), ("marlin", "marlin")):
-        runtime = load_runtime("vllm", overrides={"linear_backend": backend}).spec
+        runtime = load_runtime("vllm", overrides={"linear_backend": backend}).spec.on(48)
         assert choose_kernel(runtime, "gemm", "nvfp4", "qkv", m=1, n=6144, k=4096) == kernel
         workload = lower(model, resolve_quant(model, "nvfp4", "vllm"), runtime, Request(1, 0, 9, 1), "bf16")
         sites = {op.site for op in workload.phases[0].steps[0].ops()}
