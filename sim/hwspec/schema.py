@@ -89,7 +89,7 @@ def _field(kind: Any, metadata: Any = ()) -> dict[str, Any]:
     elif origin in (tuple, list):
         schema = {"type": "array", "items": _field(parts[0])}
     elif NoneType in parts:
-        schema = _field(next(part for part in parts if part is not NoneType))
+        schema = {"anyOf": [_field(next(part for part in parts if part is not NoneType)), {"type": "null"}]}
     else:
         schema = _leaf({"enum": list(parts)} if parts else {"type": _PLAIN[kind]})
     return schema
