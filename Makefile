@@ -60,6 +60,8 @@ validate: setup
 	$(bin)/sparksim validate inference --check
 	$(bin)/sparksim validate microbench --check
 	$(bin)/sparksim validate memory --check
+	$(bin)/sparksim validate power --check
+	$(bin)/sparksim validate tenants --check
 
 check:
 	@$(MAKE) --no-print-directory lint

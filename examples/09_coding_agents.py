@@ -4,7 +4,7 @@ import sim
 
 ttft = {}
 for is_caching in (True, False):
-    changes = {"runtime.prefix_caching": is_caching, "until.requests": 120, "until.after_warm_up": 20}
+    changes = {"runtime.prefix_caching": is_caching, "until.requests": 60, "until.after_warm_up": 12}
     found = sim.serve("coding-agents-12", seeds=[1], set=changes).summary()
     ttft[is_caching] = found["ttft_s"]["p95"]
     share = found["cached_tokens"] / found["prompt_tokens"]

@@ -93,13 +93,16 @@ def test_the_first_control_period_still_has_the_clock_before() -> None:
     assert len(prefill) <= (1 + STRETCHES) * 4  # one period and its pieces, for each of at most four knots
 
 
-def test_a_cap_above_the_clock_that_power_leaves_costs_nothing() -> None:
+def test_a_cap_above_the_clock_that_power_leaves_costs_next_to_nothing() -> None:
+    """Power-bound products go at the clock that is left already; all else is told to go at the cap."""
     free = sim.run(**HEAVY)  # type: ignore[arg-type]
     assert free.energy is not None
     left = free.energy.clock_hz("prefill")
     assert left is not None
     above = sim.run(**HEAVY, set={"power.clock_cap": f"{left / 1e6 + 1:.0f} MHz"})  # type: ignore[arg-type]
-    assert above.prefill_tok_s == pytest.approx(free.prefill_tok_s)
+    assert free.prefill_tok_s is not None
+    assert above.prefill_tok_s is not None
+    assert 0.99 < above.prefill_tok_s / free.prefill_tok_s <= 1.0
 
 
 def test_a_cap_below_slows_prefill_by_at_most_its_share_and_decode_hardly() -> None:
