@@ -43,7 +43,7 @@ def _attentions() -> Iterator[Op]:
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", FORMATS)
 def test_a_few_groups_of_sms_stand_for_all(runtime: str) -> None:
-    """Five in six within 1 %, their mean within half of that, none beyond 7 %.
+    """Four in five within 1 %, their mean within half of that, none beyond 7 %.
 
     The worst is a GEMV of 1,024 rows on 48 SMs, 21 or 22 rows each: what comes last weighs.
     """
@@ -54,6 +54,6 @@ def test_a_few_groups_of_sms_stand_for_all(runtime: str) -> None:
         full, folded = simulate(kernel, machine(), is_full=True)[0], simulate(kernel, machine())[0]
         errors[op.id] = folded.duration_ps / full.duration_ps - 1
     within = [name for name, error in errors.items() if abs(error) <= 0.01]
-    assert len(within) >= 5 / 6 * len(errors), errors
+    assert len(within) >= 4 / 5 * len(errors), errors
     assert max(map(abs, errors.values())) <= 0.07, errors
     assert abs(sum(errors.values()) / len(errors)) <= 0.005, errors
