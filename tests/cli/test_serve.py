@@ -126,7 +126,12 @@ def test_interrupted_it_says_what_was_done(scenario: Path, root: Path, tmp_path:
     scenario.write_text(text, encoding="utf-8")
     out = tmp_path / "out"
     command = [sys.executable, "-m", "sim", "run", str(scenario), "--json", "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=root)
+    # Shells that run tests in the background have them ignore SIGINT, which children inherit.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=root)
+    finally:
+        signal.signal(signal.SIGINT, before)
     time.sleep(8)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
