@@ -48,9 +48,8 @@ def energy_use(trace: Trace | None, hardware: HardwareSpec, power: PowerSpec | N
         return None
     draws = [(step.phase, draw_of(step, hardware, power)) for step in trace.steps]
     samples = tuple(_over_time(draws, hardware, power))
-    foreign = {
-        op.component for step in trace.steps for op in step.ops if op.flops and op.component != gpu_name(hardware)
-    }
+    gpu = gpu_name(hardware)
+    foreign = {op.component for step in trace.steps for op in step.ops if op.flops and op.component != gpu}
     return EnergyUse(samples, _parts(samples, draws, power), tuple(sorted(foreign)))
 
 

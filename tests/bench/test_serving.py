@@ -50,9 +50,9 @@ def _served(folder: Path, root: Path, requests: int) -> tuple[float, float]:
 
 
 def test_a_hundred_thousand_requests(root: Path, tmp_path: Path) -> None:
-    """CPU time, so that others on the machine do not count; linear within 15 % from 10,000 on."""
+    """CPU time, so that others on the machine do not count; at most 15 % above linear from 10,000 on."""
     cost = {requests: _served(tmp_path, root, requests) for requests in (10_000, 30_000, 100_000)}
     assert cost[100_000][0] < 30
     assert cost[100_000][1] < 1
     assert cost[30_000][0] / 3 == pytest.approx(cost[10_000][0], rel=0.25)
-    assert cost[100_000][0] / 10 == pytest.approx(cost[30_000][0] / 3, rel=0.15)
+    assert cost[100_000][0] / 10 <= 1.15 * cost[30_000][0] / 3  # less a request is as good: the start is shared by more
