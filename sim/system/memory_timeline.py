@@ -14,7 +14,7 @@ from sim.result.trace import StepTrace, Trace
 from sim.system.memory_account import MemoryAccount, live_bytes
 from sim.workload.lower import Pass, Request, decode_steps, prefill_passes
 
-MOST_POINTS = 96
+MOST_POINTS = 32
 """Of a phase; between two of them every class only grows."""
 Lengths = Sequence[tuple[int, int]]
 """(sequences, tokens that each of them has in the cache)."""
