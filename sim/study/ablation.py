@@ -106,6 +106,11 @@ def _kernels(change: Callable[[Kernel], Kernel]) -> Off:
     return lambda: _replaced(Lowering, "kernel", lambda self, op, **options: change(lower(self, op, **options)))
 
 
+def _is_uneven(kernel: Kernel) -> bool:
+    """Whether tiles differ, so that who takes which is more than a count."""
+    return bool(kernel.kinds or kernel.loads or kernel.shares)
+
+
 def _all_missing(cache: PanelCache, kernel: Kernel, tiles: list[int], steps: int) -> list[float]:
     return [operand.step_bytes * len(tiles) for operand in kernel.operands]
 
@@ -184,7 +189,7 @@ MECHANISMS = (
     Mechanism(
         "wave quantisation", "tiles shared out evenly", regimes=True,
         off=_kernels(
-            lambda kernel: kernel if kernel.kinds or kernel.loads else replace(kernel, schedule="persistent", ctas=0)
+            lambda kernel: kernel if _is_uneven(kernel) else replace(kernel, schedule="persistent", ctas=0)
         ),
     ),
     Mechanism(
