@@ -25,6 +25,8 @@ LONGEST_SEARCH_VISITS = 12
 LONGEST_SEARCH_EVENTS = 1500
 FEW_EVENTS_LEFT = 2000
 """From so many events on, what was seen on average stands for tiles that need not be equally many on every SM."""
+MANY_EVENTS = 3000
+"""From so many events on, it stands for tiles of any length: a causal prompt's grow, and none repeats another."""
 ALIKE = 1.1
 """Longest tile over shortest up to which tiles count as equally long, for that average."""
 DRIFT = 2e-3
@@ -131,7 +133,7 @@ class Fold(NoFold):
             return
         marks = self._visits
         marks.append(_Mark(run, by_visit=True))
-        if len(marks) > 2 and run.engine.events > FEW_EVENTS_LEFT and self._is_uniform:
+        if len(marks) > 2 and run.engine.events > (FEW_EVENTS_LEFT if self._is_uniform else MANY_EVENTS):
             self._skip_unequally(marks[-1 - len(marks) // 2], marks[-1])
             return
         for window in VISIT_WINDOWS:
