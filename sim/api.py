@@ -250,10 +250,8 @@ def compare(
     """
     # A run need not load them.
     from sim.study.compare import compare as compare_sides  # noqa: PLC0415
-    from sim.study.sides import check_use, side  # noqa: PLC0415
+    from sim.study.sides import check_use, sides  # noqa: PLC0415
 
-    first, second = gather(lambda: side(a, spec_dirs), lambda: side(b, spec_dirs))
-    check_use((first, second), {**arguments, "file": file, "set": set or None})
     shared = split_overrides(set)
 
     def prepared(change: Change) -> Prepared:
@@ -261,6 +259,8 @@ def compare(
         changed = shared.given | overrides if not shared.problems else set
         return prepare({**arguments, **change.arguments}, changed, file, spec_dirs, cache, load_hardware)
 
+    first, second = sides((a, b), spec_dirs, prepared)
+    check_use((first, second), {**arguments, "file": file, "set": set or None})
     return compare_sides(first, second, prepared, progress)
 
 
@@ -332,9 +332,10 @@ def kernel(
 
     `op`: gemm (`m`, `n`, `k`), attention (`batch`, `heads`, `kv_heads`, `head_dim`, `query`, `context`, `window`), moe
     (`tokens`, `hidden`, `intermediate`, `experts`, `top_k`, `skew`, `power`, `gated`), mla (`batch`, `heads`, `query`,
-    `context`), gdn (`batch`, `query`, `key_heads`, `value_heads`), mamba2 (`batch`, `query`, `heads`, `groups`), norm
-    and quantize (`rows`, `width`), elementwise (`elements`, `reads`, `writes`), copy (`size` in bytes). `dtype`: format
-    of the weights (attention: of the keys).
+    `context`), gdn (`batch`, `query`, `key_heads`, `value_heads`), kda (`batch`, `query`, `heads`, `head_dim`), mamba2
+    (`batch`, `query`, `heads`, `groups`), norm and quantize (`rows`, `width`), elementwise (`elements`, `reads`,
+    `writes`), copy (`size` in bytes), all_reduce (`size`, `ranks`, `algorithm`). `dtype`: format of the weights
+    (attention: of the keys).
     Weights and KV come from memory; activations were just written, so that L2 holds them as far as they fit.
     `has_lanes`: keep what the SMs did, for a picture.
 

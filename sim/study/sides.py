@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sim.errors import InputError, Problem
+from sim.errors import InputError, Problem, gather
 from sim.hwspec import HardwareSpec
 from sim.paths import available, find, is_path, normalize
 from sim.result.run_result import RunResult
@@ -93,6 +94,27 @@ def beside(given: str | Mapping[str, Any]) -> Change:
     if problems:
         raise InputError(problems)
     return found
+
+
+def sides(
+    given: Sequence[Given], search_dirs: Sequence[str | Path], prepared: Callable[[Change], object]
+) -> list[Change]:
+    """All sides. `prepared` makes a run of one: where a side is wrong, so is said what is wrong with the other's run.
+
+    Raises:
+        InputError: every problem.
+    """
+
+    def tried(each: Given) -> None:
+        change = side(each, search_dirs)
+        if change.result is None:
+            prepared(change)
+
+    try:
+        return gather(*(partial(side, each, search_dirs) for each in given))
+    except InputError:
+        gather(*(partial(tried, each) for each in given))
+        raise
 
 
 def _check_machine(text: str, search_dirs: Sequence[str | Path]) -> None:

@@ -30,14 +30,14 @@ from sim.system.memory_account import MemoryAccount, budget_of
 from sim.system.memory_check import freeze_note, memory_use
 from sim.system.memory_timeline import memory_over_time
 from sim.system.profiles import ProfileStore, default_cache_folder
-from sim.system.recipes import kv_format, smaller_recipes
+from sim.system.recipes import kv_format, kv_storage, smaller_recipes
 from sim.units import ps_from_seconds
 from sim.workload.graph import Workload
 from sim.workload.hf_config import load_model
 from sim.workload.lower import Request, lower, prefill_passes
 from sim.workload.model import ModelSpec
 from sim.workload.optrace import read_ops
-from sim.workload.quant import QuantRecipe, formats, resolve_quant
+from sim.workload.quant import QuantRecipe, formats, load_quant, resolve_quant
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import LoadedRuntime
 from sim.workload.speculate import Speculation, read_speculation, with_head
@@ -72,7 +72,10 @@ def load_inputs(arguments: RunArguments, changes: Changes, search_dirs: Folders)
             lambda: arguments.load_runtime(changes.runtime, search_dirs) if arguments.runtime else None,
             lambda: arguments.load_model(changes, search_dirs) if arguments.model else None,
             lambda: read_ops(Path(file)) if file else None,
-        )
+            # What these name is looked at with the model at hand; that they are known, together with all else.
+            lambda: load_quant(arguments.quant, search_dirs) if isinstance(arguments.quant, str | Path) else None,
+            lambda: kv_storage(arguments.kv_dtype) if arguments.kv_dtype else None,
+        )[:3]
     )
 
 

@@ -18,16 +18,26 @@ NOT_ASKED = frozenset({"formats", "gguf", "mixed"})
 """Files among the recipes that are no recipe of their own: storage formats, and what a checkpoint or GGUF file says."""
 
 
+def kv_storage(name: str) -> str:
+    """The storage format that a KV dtype stands for, whoever keeps it.
+
+    Raises:
+        InputError: it is not known.
+    """
+    known = ALIASES.get(name.lower(), name.lower())
+    if known not in formats():
+        hint = f"known: {', '.join(formats())}"
+        raise InputError(Problem(f"unknown KV format {name!r}", code="unknown_format", path="kv_dtype", hint=hint))
+    return known
+
+
 def kv_format(name: str, runtime: RuntimeSpec) -> str:
     """The storage format that a KV dtype stands for.
 
     Raises:
         InputError: it is not known, or the runtime keeps no cache in it.
     """
-    known = ALIASES.get(name.lower(), name.lower())
-    if known not in formats():
-        hint = f"known: {', '.join(formats())}"
-        raise InputError(Problem(f"unknown KV format {name!r}", code="unknown_format", path="kv_dtype", hint=hint))
+    known = kv_storage(name)
     if runtime.kv_dtypes and known not in runtime.kv_dtypes:
         message = f"{runtime.name} keeps no KV cache in {known}"
         hint = f"it has {', '.join(runtime.kv_dtypes)}"

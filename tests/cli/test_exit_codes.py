@@ -92,6 +92,21 @@ def test_2_bad_input(extra: list[str], message: str, capsys: pytest.CaptureFixtu
     assert error_of(printed.out)["exit_code"] == 2
 
 
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        ("run --model nope --runtime vlm --quant zzz --kv-dtype q99", ("nope", "vlm", "zzz", "q99")),
+        ("fit --model qwen3-4b --runtime vllm --beside nope,quant=zzz", ("nope", "zzz")),
+        ("compare nowhere quant=zzz --model qwen3-4b --runtime vllm", ("nowhere", "zzz")),
+    ],
+)
+def test_2_every_name_that_there_is_not(call: str, named: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*call.split(), "--json"]) == 2
+    problems = error_of(capsys.readouterr().out)["problems"]
+    said = [[name for name in named if f"'{name}'" in problem["message"]] for problem in problems]
+    assert sorted(said) == sorted([name] for name in named)
+
+
 def test_2_every_problem_of_a_call_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["run", "--model", "nope", "--runtime", "vlm", "--hardware", "spork", "--batch", "-1", "--set", "quant.x=1"]
     assert main([*words, "--json"]) == 2
