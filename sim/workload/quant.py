@@ -307,7 +307,7 @@ def resolve_quant(
         )
         raise InputError(problem)
     if runtime == GGUF_FAMILY and not recipe.runtimes:
-        return _converted(recipe, search_dirs)
+        return _converted(recipe, model, search_dirs)
     return _with_exclusions(recipe, model) if recipe.name == said else recipe
 
 
@@ -324,8 +324,8 @@ def _with_exclusions(recipe: QuantRecipe, model: ModelSpec) -> QuantRecipe:
     return replace(recipe, own=frozenset(own))
 
 
-def _converted(recipe: QuantRecipe, search_dirs: Sequence[str | Path]) -> QuantRecipe:
-    """The GGUF form of a checkpoint's recipe.
+def _converted(recipe: QuantRecipe, model: ModelSpec, search_dirs: Sequence[str | Path]) -> QuantRecipe:
+    """The GGUF form of the recipe that the model's checkpoint is stored in.
 
     Raises:
         InputError: there is none.
@@ -339,7 +339,7 @@ def _converted(recipe: QuantRecipe, search_dirs: Sequence[str | Path]) -> QuantR
         return recipe
     message = f"llama.cpp reads GGUF files, and there is no GGUF form of {recipe.name}"
     hint = "say what the checkpoint is converted to, e.g. --quant q8_0 or q4_k_m, or give the file, --quant MODEL.gguf"
-    raise InputError(Problem(message, "quant_runtime", path="quant", hint=hint))
+    raise InputError(Problem(message, "quant_runtime", file=model.source_file, path="quant", hint=hint))
 
 
 def weights_bytes(model: ModelSpec, recipe: QuantRecipe) -> int:
