@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ PLOTTERS: dict[str, Plotter] = {}
 class RunResult:
     """One run. `prefill_passes`: (sequences, query, context, outputs) of each forward pass of the prompts, in order.
 
-    `memory_timeline`: who has how much memory over the run; None where there was none.
+    `fill`, `draw`: work out memory over time and energy, which most callers never ask for.
     """
 
     identity: Identity
@@ -42,8 +42,18 @@ class RunResult:
     workload: Workload
     hardware: HardwareSpec
     prefill_passes: tuple[tuple[int, int, int, int], ...] = ()
-    memory_timeline: MemoryTimeline | None = None
-    energy: EnergyUse | None = None
+    fill: Callable[[], MemoryTimeline | None] = field(default=lambda: None, compare=False, repr=False)
+    draw: Callable[[], EnergyUse | None] = field(default=lambda: None, compare=False, repr=False)
+
+    @property
+    def memory_timeline(self) -> MemoryTimeline | None:
+        """Who has how much memory over the run; None where nothing ran, and for an op trace."""
+        return self.fill()
+
+    @property
+    def energy(self) -> EnergyUse | None:
+        """What the run draws; None where nothing ran or the machine's rails are not described."""
+        return self.draw()
 
     def phase_time_s(self, phase: str) -> float | None:
         """Seconds of a phase, all its steps."""
@@ -168,7 +178,8 @@ class RunResult:
     def _energy(self) -> dict[str, Any] | None:
         me = self.identity
         tokens = (me.batch or 0) * (me.output_tokens or 0) or None
-        return self.energy.to_dict(me.batch, tokens) if self.energy else None
+        energy = self.energy
+        return energy.to_dict(me.batch, tokens) if energy else None
 
     def _phase(self, name: str) -> dict[str, Any]:
         assert self.trace is not None

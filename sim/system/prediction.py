@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from sim.component import Component
@@ -124,9 +126,9 @@ def predict(
         if request.prompt
         else ()
     )
-    over_time = memory_over_time(account, request, trace)
-    energy = energy_use(trace, hardware)
-    return RunResult(identity, memory, trace, workload, hardware, ends, over_time, energy)
+    fill = functools.cache(partial(memory_over_time, account, request, trace))
+    draw = functools.cache(partial(energy_use, trace, hardware))
+    return RunResult(identity, memory, trace, workload, hardware, ends, fill, draw)
 
 
 def _told(guess: Speculation) -> dict[str, str | float | bool | None]:
@@ -173,7 +175,8 @@ def replay(
     assert workload is not None
     identity = identify(arguments, hardware, changes, loaded, None, None, None, cache)
     trace = within_limits(workload, hardware, _executor(loaded.spec, arguments, types, cache, progress))
-    return RunResult(identity, None, trace, workload, hardware, energy=energy_use(trace, hardware))
+    draw = functools.cache(partial(energy_use, trace, hardware))
+    return RunResult(identity, None, trace, workload, hardware, draw=draw)
 
 
 def _executor(

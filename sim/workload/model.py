@@ -76,7 +76,7 @@ class ModelSpec:
         before: LayerSpec | None = None
         sizes: Sizes = []
         for index, layer in enumerate(self.layers):
-            if layer != before:  # most layers are as the one before
+            if layer is not before and layer != before:  # most layers are as the one before
                 before, sizes = layer, layer.sizes(self.hidden_size)
             tensors += [Tensor(name, index, size) for name, size in sizes]
         return [tensor for tensor in tensors if tensor.elements]
