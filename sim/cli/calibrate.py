@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sim.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
-    from sim.study.calibrate import Calibration
+    from sim.validation.calibrate import Calibration
 
 HELP = "refit calibrated numbers from the measurements that ship, and say whether they come out as shipped"
 EXAMPLE = """examples:
@@ -39,9 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """0, or 3 with --check when a shipped value is not reproduced."""
     from sim import api  # noqa: PLC0415 - loaded only for this verb
-    from sim.study.calibrate import LeftOut, calibrate, chosen  # noqa: PLC0415
-    from sim.study.informing import Informing, Predictor  # noqa: PLC0415
     from sim.system.calibrated import calibrated  # noqa: PLC0415
+    from sim.validation.calibrate import LeftOut, calibrate, chosen  # noqa: PLC0415
+    from sim.validation.informing import Informing, Predictor  # noqa: PLC0415
 
     said = calibrated()
     numbers = Informing().numbers(said)

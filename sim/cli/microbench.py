@@ -16,9 +16,9 @@ from sim.units import parse_quantity
 
 if TYPE_CHECKING:
     from sim.plot.microbench_chart import Point
-    from sim.study.validate_microbench import MicrobenchReport, Row
     from sim.system.machine import Machine
     from sim.system.stream_request import StreamRequest
+    from sim.validation.microbench import MicrobenchReport, Row
 
 HELP = "bandwidth, latency and launch costs of a machine, simulated beside measured"
 EXAMPLE = """examples:
@@ -139,7 +139,7 @@ def _picture(name: str | None) -> Path | None:
 
 def check(arguments: argparse.Namespace) -> int:
     """`sparksim validate microbench`: the same, held to its targets; 3 with --check when one is broken."""
-    from sim.study.validate_microbench import microbench_targets  # noqa: PLC0415 - loaded only for this verb
+    from sim.validation.microbench import microbench_targets  # noqa: PLC0415 - loaded only for this verb
 
     _refuse(arguments, "validate microbench", "runtime", "family", "markdown")
     report = _report(argparse.Namespace(hardware="dgx-spark", set=[], spec_dir=[], quiet=False, measured=None))
@@ -156,7 +156,7 @@ def check(arguments: argparse.Namespace) -> int:
 def ablation(arguments: argparse.Namespace) -> int:
     """`sparksim validate ablation`: one mechanism off at a time; 3 with --check when one changes nothing."""
     from sim import api  # noqa: PLC0415 - loaded only for this verb
-    from sim.study.ablation import ablate  # noqa: PLC0415
+    from sim.validation.ablation import ablate  # noqa: PLC0415
 
     _refuse(arguments, "validate ablation", "runtime", "family", "markdown", "rows")
     with ProgressLine(sys.stderr) as progress:
@@ -179,7 +179,7 @@ def _refuse(arguments: argparse.Namespace, what: str, *names: str, hint: str | N
 
 
 def _report(arguments: argparse.Namespace) -> MicrobenchReport:
-    from sim.study.validate_microbench import load_microbench, validate_microbench  # noqa: PLC0415
+    from sim.validation.microbench import load_microbench, validate_microbench  # noqa: PLC0415
 
     own = load_machine(arguments)
 

@@ -84,10 +84,10 @@ def _check_leave_out(arguments: argparse.Namespace) -> None:
 def _leave_out(arguments: argparse.Namespace) -> int:
     """Print the table of every family, source or runtime left out."""
     from sim import api  # noqa: PLC0415 - loaded only for this verb
-    from sim.study.informing import Informing, Predictor  # noqa: PLC0415
-    from sim.study.leave_out import leave_out, to_text  # noqa: PLC0415
-    from sim.study.validate import validate_inference  # noqa: PLC0415
     from sim.system.calibrated import calibrated  # noqa: PLC0415
+    from sim.validation.inference import validate_inference  # noqa: PLC0415
+    from sim.validation.informing import Informing, Predictor  # noqa: PLC0415
+    from sim.validation.leave_out import leave_out, to_text  # noqa: PLC0415
 
     _check_leave_out(arguments)
     said = calibrated()
@@ -120,8 +120,8 @@ def _inference(arguments: argparse.Namespace) -> int:
     from sim import api  # noqa: PLC0415 - loaded only for this verb
     from sim.paths import shipped_data  # noqa: PLC0415
     from sim.result.ranges import shipped  # noqa: PLC0415
-    from sim.study import residuals  # noqa: PLC0415
-    from sim.study.validate import validate_inference  # noqa: PLC0415
+    from sim.validation import residuals  # noqa: PLC0415
+    from sim.validation.inference import validate_inference  # noqa: PLC0415
 
     target = plot_target(arguments.parity, force=arguments.force, flag="parity") if arguments.parity else None
     if arguments.write_residuals:

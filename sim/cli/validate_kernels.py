@@ -12,8 +12,8 @@ from sim.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from sim.plot.kernel_parity import Pair
-    from sim.study.published_kernels import PublishedReport
-    from sim.study.validate_kernels import KernelReport
+    from sim.validation.kernels import KernelReport
+    from sim.validation.published_kernels import PublishedReport
 
 KERNELS_ONLY = ("chip", "op", "dtype", "sample", "seed", "plot", "write_records")
 INFERENCE_ONLY = ("family", "rows", "markdown")
@@ -53,8 +53,8 @@ def check(arguments: argparse.Namespace) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """0, or 3 with --check when a target is broken."""
-    from sim.study.kernel_data import Wanted, has_tables, read_rows  # noqa: PLC0415 - loaded only for this verb
-    from sim.study.validate_kernels import validate_kernels  # noqa: PLC0415
+    from sim.validation.kernel_data import Wanted, has_tables, read_rows  # noqa: PLC0415 - loaded only for this verb
+    from sim.validation.kernels import validate_kernels  # noqa: PLC0415
 
     if arguments.write_records:
         return _write_records(arguments)
@@ -87,7 +87,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _published(arguments: argparse.Namespace) -> PublishedReport | None:
     """The kernels that were published of GB10, where they are not filtered away."""
-    from sim.study.published_kernels import MACHINE, compare_published  # noqa: PLC0415 - loaded only for this verb
+    from sim.validation.published_kernels import MACHINE, compare_published  # noqa: PLC0415 - loaded only for this verb
 
     filters = [f"--{name}" for name in ("op", "dtype", "runtime", "sample", "seed", "plot") if getattr(arguments, name)]
     if arguments.chip == MACHINE and filters:
@@ -110,8 +110,8 @@ def _only_published(arguments: argparse.Namespace, published: PublishedReport) -
 
 def _write_records(arguments: argparse.Namespace) -> int:
     from sim.paths import shipped_data  # noqa: PLC0415
-    from sim.study import kernel_records  # noqa: PLC0415
-    from sim.study.kernel_data import Wanted, read_rows  # noqa: PLC0415
+    from sim.validation import kernel_records  # noqa: PLC0415
+    from sim.validation.kernel_data import Wanted, read_rows  # noqa: PLC0415
 
     filters = ("chip", "op", "dtype", "runtime", "sample", "seed", "plot")
     given = [f"--{name}" for name in filters if getattr(arguments, name) is not None]

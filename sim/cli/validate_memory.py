@@ -15,8 +15,8 @@ from sim.errors import InputError, Problem
 def execute(arguments: argparse.Namespace) -> int:
     """0, or 3 with --check when a target is broken."""
     from sim import api  # noqa: PLC0415 - loaded only for this verb
-    from sim.study.validate_memory import validate_memory  # noqa: PLC0415
     from sim.system.prepared import Prepared, prepare  # noqa: PLC0415
+    from sim.validation.memory import validate_memory  # noqa: PLC0415
 
     given = [name for name in ("runtime", "family", "markdown") if getattr(arguments, name)]
     if given:

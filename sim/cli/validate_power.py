@@ -30,7 +30,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _power(arguments: argparse.Namespace, progress: Callable[[str], None]) -> Answer:
     from sim import api  # noqa: PLC0415 - loaded only for this verb
-    from sim.study.validate_power import validate_power  # noqa: PLC0415
+    from sim.validation.power import validate_power  # noqa: PLC0415
 
     report = validate_power(api.run, api.load_hardware, progress)
     return report.to_dict(), report.to_text(rows=arguments.rows), report.broken_targets()
@@ -38,7 +38,7 @@ def _power(arguments: argparse.Namespace, progress: Callable[[str], None]) -> An
 
 def _tenants(progress: Callable[[str], None]) -> Answer:
     from sim import api  # noqa: PLC0415 - as above
-    from sim.study.validate_tenants import validate_tenants  # noqa: PLC0415
+    from sim.validation.tenants import validate_tenants  # noqa: PLC0415
 
     report = validate_tenants(api.run_tenant_file, progress)
     return report.to_dict(), report.to_text(), report.broken_targets()

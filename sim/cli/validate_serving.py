@@ -13,12 +13,12 @@ from sim.cli.progress import ProgressLine
 from sim.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from sim.study.validate_serving import Serve
+    from sim.validation.serving import Serve
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """0, or 3 with --check when a target is broken."""
-    from sim.study.validate_serving import validate_serving  # noqa: PLC0415 - loaded only for this verb
+    from sim.validation.serving import validate_serving  # noqa: PLC0415 - loaded only for this verb
 
     given = [name for name in ("runtime", "markdown") if getattr(arguments, name)]
     if given:

@@ -1,1 +1,1 @@
-"""Studies over many predictions: validation against measurements."""
+"""Questions that take many predictions: why, what differs, what fits, how much load."""

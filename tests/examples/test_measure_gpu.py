@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from sim.cli import main
-from sim.study.validate_microbench import load_microbench
+from sim.validation.microbench import load_microbench
 
 LATENCY_S, BYTES_PER_S = 500e-9, 200e9
 

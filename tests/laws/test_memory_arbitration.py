@@ -20,11 +20,11 @@ from sim.component.stream_warp import Counted, Stream, WarpQueue
 from sim.component.transfer import Part, Requester
 from sim.engine import Engine, Event, FairServer
 from sim.errors import InputError
-from sim.study.ablation import one_queue
 from sim.system.cpu_chase import cpu_chase
 from sim.system.machine import Machine
 from sim.system.microbench import StreamResult, chase, stream
 from sim.system.stream_request import StreamRequest
+from sim.validation.ablation import one_queue
 
 KIB = 1024
 

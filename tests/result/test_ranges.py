@@ -14,9 +14,9 @@ from sim.cli.table import Look, table
 from sim.paths import find
 from sim.result import ranges
 from sim.result.ranges import ClassRange, Residuals, digits_of, rounded
-from sim.study.baseline import Ran
-from sim.study.residuals import class_range, coverage, residuals, stale, to_text
-from sim.study.validate import Record, Row, load_records
+from sim.validation.baseline import Ran
+from sim.validation.inference import Record, Row, load_records
+from sim.validation.residuals import class_range, coverage, residuals, stale, to_text
 
 SMALL = {"model": "qwen3-0.6b", "runtime": "vllm", "quant": "bf16", "prompt": 16, "output": 4}
 DENSE = "qwen2.5-coder-7b"

@@ -12,7 +12,7 @@ import pytest
 from sim.cli import main
 from sim.errors import InputError
 from sim.study.plan import CLOSE, MODEL_ERROR, NO, YES, find_most, judge, read_slo
-from sim.study.validate_serving import knee, quantities, read_records
+from sim.validation.serving import knee, quantities, read_records
 
 SCENARIO = """schema: sparksim.scenario/1
 kind: serve

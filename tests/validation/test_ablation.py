@@ -15,10 +15,10 @@ from sim.cli import main
 from sim.component import kernel_run
 from sim.component.panel_cache import PanelCache
 from sim.cost.kernel import Lowering
-from sim.study import ablation
-from sim.study.ablation import MECHANISMS, Ablation, Mechanism, ablate, sample
-from sim.study.regimes import REGIMES, regime_rows
-from sim.study.validate import load_records
+from sim.validation import ablation
+from sim.validation.ablation import MECHANISMS, Ablation, Mechanism, ablate, sample
+from sim.validation.inference import load_records
+from sim.validation.regimes import REGIMES, regime_rows
 
 SPARK = sim.load_hardware("dgx-spark")
 BY_NAME = {mechanism.name: mechanism for mechanism in MECHANISMS}

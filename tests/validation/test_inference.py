@@ -9,7 +9,7 @@ import pytest
 
 import sim
 from sim.paths import find
-from sim.study.validate import SMALL_CLASS, Report, Row, load_excluded, load_records, validate_inference
+from sim.validation.inference import SMALL_CLASS, Report, Row, load_excluded, load_records, validate_inference
 from sim.yamlfile import load_yaml
 
 pytestmark = pytest.mark.validation

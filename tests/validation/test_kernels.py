@@ -12,8 +12,8 @@ from statistics import median
 import pytest
 
 from sim.cli import main
-from sim.study.kernel_records import read_records
-from sim.study.validate_kernels import Compared, KernelReport, kernel_targets, validate_kernels
+from sim.validation.kernel_records import read_records
+from sim.validation.kernels import Compared, KernelReport, kernel_targets, validate_kernels
 
 ROWS = Path(__file__).with_name("kernel_rows.yaml")
 LARGEST_CHIP = "rtx-pro-6000-server"

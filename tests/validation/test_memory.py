@@ -14,8 +14,8 @@ import pytest
 import sim
 from sim.api import load_hardware
 from sim.cli import main
-from sim.study.validate_memory import MemoryFacts, MemoryReport, SizeRow, VerdictRow, load_facts, validate_memory
 from sim.system.prepared import Prepared, prepare
+from sim.validation.memory import MemoryFacts, MemoryReport, SizeRow, VerdictRow, load_facts, validate_memory
 
 FACTS = load_facts()
 
@@ -57,7 +57,7 @@ def few() -> MemoryFacts:
 
 
 def test_each_kind_of_fact_is_compared(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("sim.study.validate_memory.load_records", lambda: ())
+    monkeypatch.setattr("sim.validation.memory.load_records", lambda: ())
     report = validate_memory(prepared, sim.load, facts=few())
     assert [row.table for row in report.sizes] == ["used", "used", "weights", "weights", "kv", "kv", "load", "load"]
     assert [row.is_wrong for row in report.verdicts] == [False, False]

@@ -14,7 +14,8 @@ import pytest
 from sim.api import load_hardware
 from sim.cli import main
 from sim.plot.microbench_chart import Point, draw
-from sim.study.validate_microbench import (
+from sim.system.machine import Machine
+from sim.validation.microbench import (
     CALIBRATED,
     LADDER,
     STREAMS,
@@ -24,7 +25,6 @@ from sim.study.validate_microbench import (
     microbench_targets,
     validate_microbench,
 )
-from sim.system.machine import Machine
 
 RECORDS = load_microbench()
 

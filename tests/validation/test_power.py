@@ -8,7 +8,7 @@ from statistics import mean
 import pytest
 
 import sim
-from sim.study.validate_power import PowerReport, validate_power
+from sim.validation.power import PowerReport, validate_power
 
 pytestmark = pytest.mark.validation
 

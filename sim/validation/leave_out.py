@@ -20,12 +20,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from sim.paths import find
-from sim.study.calibrate import LeftOut, looked_at
-from sim.study.informing import Case, Number, Predictor
-from sim.study.residuals import coverage
-from sim.study.search import Curve, Errors, class_weights, lowest
-from sim.study.validate import Report, Row, compare
 from sim.system.measurements import family_of
+from sim.validation.calibrate import LeftOut, looked_at
+from sim.validation.inference import Report, Row, compare
+from sim.validation.informing import Case, Number, Predictor
+from sim.validation.residuals import coverage
+from sim.validation.search import Curve, Errors, class_weights, lowest
 from sim.yamlfile import LEAST_RECORDS, load_yaml, validate_model
 
 WHAT = ("family", "source", "runtime")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sim.paths import find
-from sim.study.kernel_data import NEVER_CALIBRATED, Measured
+from sim.validation.kernel_data import NEVER_CALIBRATED, Measured
 from sim.yamlfile import load_yaml
 
 BAND = {"n": (2048, 5120), "k": (6144, 7168)}

@@ -18,11 +18,11 @@ from sim.cost.kernel import Lowering
 from sim.cost.program import Kernel
 from sim.engine import Engine, FairServer, Flow
 from sim.hwspec import HardwareSpec
-from sim.study import validate_microbench as microbench
-from sim.study.regimes import MACHINE, regime_errors
-from sim.study.validate import Record, compare, load_records
 from sim.system.machine import Machine
 from sim.system.plugins import load_hardware
+from sim.validation import microbench
+from sim.validation.inference import Record, compare, load_records
+from sim.validation.regimes import MACHINE, regime_errors
 
 NOTICED = 0.001
 """An error that moves by less than a tenth of a per cent has not changed."""

@@ -8,7 +8,11 @@ import pytest
 
 from sim.cli import main
 from sim.errors import InputError
-from sim.study.published_kernels import (
+from sim.system.kernel_prediction import KernelBench, Start
+from sim.system.kernel_shapes import check_shape, launches_of
+from sim.system.machine import Machine
+from sim.system.plugins import load_hardware
+from sim.validation.published_kernels import (
     Compared,
     Published,
     PublishedFile,
@@ -16,10 +20,6 @@ from sim.study.published_kernels import (
     compare_published,
     load_published,
 )
-from sim.system.kernel_prediction import KernelBench, Start
-from sim.system.kernel_shapes import check_shape, launches_of
-from sim.system.machine import Machine
-from sim.system.plugins import load_hardware
 from sim.workload.runtime_file import load_runtime
 
 FILE = load_published()
@@ -108,7 +108,7 @@ def test_a_launch_that_there_is_not_is_refused() -> None:
 def test_the_command_prints_them_without_the_extra(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sim.study.kernel_data.find_spec", lambda name: None)
+    monkeypatch.setattr("sim.validation.kernel_data.find_spec", lambda name: None)
     assert main(["validate", "kernels", "--check"]) == 0
     said = capsys.readouterr()
     assert all(text in said.out for text in ("bf16 m 4096", "356", "76.9 to 79.7", "165.52"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sim.study.validate_tenants import TenantComparison, TenantReport, load_tenants, scenario_of
+from sim.validation.tenants import TenantComparison, TenantReport, load_tenants, scenario_of
 
 
 def test_a_record_changes_its_scenario() -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from sim.cli import main
 from sim.errors import InputError
-from sim.study.calibrate import MOST_OF_A_CLASS, LeftOut, calibrate, chosen, looked_at
-from sim.study.informing import Case, Informing, Number, Predictor, plain_value, written_value
 from sim.system.calibrated import CalibratedNumber, calibrated
+from sim.validation.calibrate import MOST_OF_A_CLASS, LeftOut, calibrate, chosen, looked_at
+from sim.validation.informing import Case, Informing, Number, Predictor, plain_value, written_value
 from sim.workload.runtime_file import load_runtime
 
 TOY = """
@@ -201,7 +201,7 @@ def test_a_machines_number_changes_the_machine_and_those_that_extend_it() -> Non
 def test_kernels_and_runs_and_microbenchmarks_are_all_predicted() -> None:
     """One of each, with what ships: finite, and the same as their own validation says."""
     from sim import api
-    from sim.study.validate_kernels import validate_kernels
+    from sim.validation.kernels import validate_kernels
 
     every = Informing().cases
     predictor = Predictor(api.run, calibrated())

@@ -17,8 +17,8 @@ import numpy as np
 
 from sim.errors import InputError, Problem
 from sim.paths import normalize
-from sim.study.informing import Case, Number, written_value
-from sim.study.search import Curve, Errors, class_weights
+from sim.validation.informing import Case, Number, written_value
+from sim.validation.search import Curve, Errors, class_weights
 from sim.yamlfile import LEAST_RECORDS, closest
 
 MOST_PASSES = 6

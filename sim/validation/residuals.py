@@ -10,7 +10,7 @@ from statistics import quantiles
 from typing import Any, Protocol, TypeVar
 
 from sim.result.ranges import FILE, LEVEL, ClassRange, levels
-from sim.study.baseline import Ran
+from sim.validation.baseline import Ran
 
 
 class Compared(Protocol):

@@ -11,10 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from sim.paths import find
 from sim.study.fit import account_of, kv_bytes_per_token
-from sim.study.validate import Record, load_records
 from sim.system.memory_account import budget_of
 from sim.system.prepared import Prepared
 from sim.units import parse_quantity
+from sim.validation.inference import Record, load_records
 from sim.workload.quant import formats
 from sim.yamlfile import load_yaml, validate_model
 

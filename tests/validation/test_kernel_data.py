@@ -10,9 +10,9 @@ import pytest
 
 from sim.cli import main
 from sim.errors import InputError, MissingExtraError
-from sim.study import kernel_data
-from sim.study.kernel_data import Measured, Wanted, gemm_copies, read_rows
-from sim.study.validate_kernels import Compared, ceilings, disagreement, figures, validate_kernels
+from sim.validation import kernel_data
+from sim.validation.kernel_data import Measured, Wanted, gemm_copies, read_rows
+from sim.validation.kernels import Compared, ceilings, disagreement, figures, validate_kernels
 
 CHIP = "rtx-pro-6000-server"
 

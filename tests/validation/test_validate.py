@@ -10,8 +10,8 @@ import pytest
 import sim
 from sim.cli import main
 from sim.errors import InputError
-from sim.study.baseline import ran_of, roofline_s
-from sim.study.validate import Report, load_records, validate_inference
+from sim.validation.baseline import ran_of, roofline_s
+from sim.validation.inference import Report, load_records, validate_inference
 
 FEW = "ollama"
 """A runtime with a handful of records."""

@@ -8,8 +8,8 @@ import pytest
 
 import sim
 from sim.cli import main
-from sim.study import validate_power as study
-from sim.study.validate_power import PowerRecord, PowerReport, PowerRow, load_power
+from sim.validation import power as study
+from sim.validation.power import PowerRecord, PowerReport, PowerRow, load_power
 
 
 def _row(id: str, class_: str, measured: float, predicted: float, *, fitted: bool = False) -> PowerRow:

@@ -9,9 +9,9 @@ import pytest
 
 from sim.errors import SpecError
 from sim.paths import find
-from sim.study.kernel_data import Measured
-from sim.study.kernel_records import DRAWN, draw, read_records, to_text
-from sim.study.validate_kernels import SMALLEST_COUNTED
+from sim.validation.kernel_data import Measured
+from sim.validation.kernel_records import DRAWN, draw, read_records, to_text
+from sim.validation.kernels import SMALLEST_COUNTED
 
 HELD_OUT = Path(__file__).parent.parent / "validation" / "kernel_rows.yaml"
 CHIP, OTHER = "rtx-pro-6000-server", "h100-sxm"

@@ -7,7 +7,7 @@ from math import exp, log
 import numpy as np
 import pytest
 
-from sim.study.search import CLOSE, GRID, NEAR, Curve, Scale, class_weights, lowest
+from sim.validation.search import CLOSE, GRID, NEAR, Curve, Scale, class_weights, lowest
 
 RANGE = Scale(1.0, 100.0)
 EVEN = np.full(5, 0.2)

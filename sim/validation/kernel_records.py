@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import Problem, SpecError
-from sim.study.kernel_data import READERS, Measured
-from sim.study.validate_kernels import Compared, is_counted
+from sim.validation.kernel_data import READERS, Measured
+from sim.validation.kernels import Compared, is_counted
 from sim.yamlfile import Document, load_yaml
 
 FILE = "workloads/measurements/kernels.yaml"
@@ -37,7 +37,7 @@ NAMED = ("chip", "runtime", "version", "table", "dtype", "copies", "us")
 HEAD = f"""schema: {SCHEMA}
 # Measured kernels that calibrated numbers rest on: rows of aiconfigurator-core 0.12 (Apache-2.0;
 # https://github.com/ai-dynamo/aiconfigurator), facts as its collectors measured them. us: microseconds of one call in a
-# CUDA graph; copies: sets of weights taken in turn (1). Drawn by sim/study/kernel_records.py, which says how;
+# CUDA graph; copies: sets of weights taken in turn (1). Drawn by sim/validation/kernel_records.py, which says how;
 # `sparksim validate kernels --write-records` draws them again from the package. All are from the half of sizes that may
 # be calibrated on (crc32 of "n,k" and the like is even): no target is held against them.
 records:

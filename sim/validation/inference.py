@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sim.errors import InputError, Problem
 from sim.paths import find, normalize
 from sim.result.ranges import shipped
-from sim.study.baseline import Ran, ran_of
-from sim.study.residuals import HELD, coverage, stale
-from sim.study.validation_text import SMALL_CLASS, to_markdown, to_text
 from sim.system.measurements import family_of
+from sim.validation.baseline import Ran, ran_of
+from sim.validation.residuals import HELD, coverage, stale
+from sim.validation.text import SMALL_CLASS, to_markdown, to_text
 from sim.yamlfile import load_yaml, validate_model
 
 UNSTATED_PROMPT_TOKENS = 16

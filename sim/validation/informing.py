@@ -15,21 +15,21 @@ from typing import Any
 from sim.errors import InputError
 from sim.hwspec import FieldInfo, HardwareSpec
 from sim.paths import find
-from sim.study.collector_clock import sustained_clocks
-from sim.study.kernel_data import Measured
-from sim.study.kernel_records import read_records
-from sim.study.residuals import MACHINE
-from sim.study.search import Scale
-from sim.study.validate import Record, compare, load_records
-from sim.study.validate_kernels import KernelValidator
-from sim.study.validate_microbench import Record as Point
-from sim.study.validate_microbench import load_microbench, validate_microbench
 from sim.system.calibrated import CalibratedNumber
 from sim.system.machine import Machine
 from sim.system.measurements import FIRST_TOKEN, PHASES, Fields, inference_fields, kernel_fields, microbench_fields
 from sim.system.plugins import load_hardware
 from sim.system.profiles import ProfileStore
 from sim.units import format_quantity, parse_quantity
+from sim.validation.collector_clock import sustained_clocks
+from sim.validation.inference import Record, compare, load_records
+from sim.validation.kernel_data import Measured
+from sim.validation.kernel_records import read_records
+from sim.validation.kernels import KernelValidator
+from sim.validation.microbench import Record as Point
+from sim.validation.microbench import load_microbench, validate_microbench
+from sim.validation.residuals import MACHINE
+from sim.validation.search import Scale
 from sim.workload.hf_config import CONTENTS, TYPICAL_SKEW, load_model
 from sim.workload.runtime_file import LoadedRuntime, load_runtime
 from sim.yamlfile import fits

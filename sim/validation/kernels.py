@@ -14,15 +14,15 @@ from pydantic import BaseModel, ConfigDict
 from sim.errors import InputError
 from sim.hwspec import HardwareSpec
 from sim.paths import available, find
-from sim.study.collector import launched_first, start_of
-from sim.study.collector_clock import loop_clock, sustained_clocks, unit_of, useful_flops
-from sim.study.kernel_data import Measured
-from sim.study.kernel_holdouts import own_kernels, set_apart
 from sim.system.kernel_prediction import KernelBench, Start
 from sim.system.kernel_shapes import launches_of
 from sim.system.machine import Machine
 from sim.system.plugins import load_hardware
 from sim.system.profiles import ProfileStore
+from sim.validation.collector import launched_first, start_of
+from sim.validation.collector_clock import loop_clock, sustained_clocks, unit_of, useful_flops
+from sim.validation.kernel_data import Measured
+from sim.validation.kernel_holdouts import own_kernels, set_apart
 from sim.workload.quant import formats
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import load_runtime

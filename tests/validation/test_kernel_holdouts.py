@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from sim.paths import find
-from sim.study.kernel_data import NEVER_CALIBRATED, Measured
-from sim.study.kernel_holdouts import BAND, is_in_band, own_kernels, set_apart
-from sim.study.kernel_records import read_records
-from sim.study.validate_kernels import Compared, KernelReport
+from sim.validation.kernel_data import NEVER_CALIBRATED, Measured
+from sim.validation.kernel_holdouts import BAND, is_in_band, own_kernels, set_apart
+from sim.validation.kernel_records import read_records
+from sim.validation.kernels import Compared, KernelReport
 
 MEASURED_SIZES = (2048, 2560, 3072, 3584, 4096, 5120, 6144, 7168)
 """Of N and K alike, those around the band that aiconfigurator's collectors took."""

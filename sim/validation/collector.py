@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
-from sim.study.kernel_data import Measured
 from sim.system.kernel_prediction import KernelBench, Start
 from sim.system.kernel_shapes import site_launches
+from sim.validation.kernel_data import Measured
 from sim.workload.op import Attention, Gemm, Op
 from sim.workload.popularity import route
 from sim.workload.quant import formats

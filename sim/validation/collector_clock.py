@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sim.paths import find
-from sim.study.kernel_data import Measured
+from sim.validation.kernel_data import Measured
 from sim.workload.runtime_fields import Number
 from sim.yamlfile import load_yaml, validate_model
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sim.api import load_hardware
-from sim.study.collector_clock import STEP_HZ, loop_clock, sustained_clocks, unit_of, useful_flops
-from sim.study.kernel_data import Measured
-from sim.study.validate_kernels import described
+from sim.validation.collector_clock import STEP_HZ, loop_clock, sustained_clocks, unit_of, useful_flops
+from sim.validation.kernel_data import Measured
+from sim.validation.kernels import described
 
 CLOCK, SUSTAINED = 2.52e9, 1.6e9
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from sim.hwspec import HardwareSpec
 from sim.paths import find
-from sim.study.kernel_data import Measured
-from sim.study.kernel_records import read_records
-from sim.study.validate_kernels import KernelValidator
+from sim.validation.kernel_data import Measured
+from sim.validation.kernel_records import read_records
+from sim.validation.kernels import KernelValidator
 from sim.workload.runtime_file import load_runtime
 
 MACHINE, RUNTIME, VERSION = "rtx-pro-6000-server", "vllm", "0.24.0"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from sim.cli import main
-from sim.study.baseline import Ran
-from sim.study.informing import Case, Number
-from sim.study.leave_out import _Curves, leave_out, to_text
-from sim.study.validate import Record, Report, Row
+from sim.validation.baseline import Ran
+from sim.validation.inference import Record, Report, Row
+from sim.validation.informing import Case, Number
+from sim.validation.leave_out import _Curves, leave_out, to_text
 
 RATES = {"gpt-oss-20b": 2.0, "qwen3-4b": 3.0, "gemma-3-4b": 4.0, "llama-3.1-8b": 8.0, "phi-4": 9.0}
 """The toy's number x that would make all predictions of a model right: the rate is x."""
@@ -49,7 +49,7 @@ class _Toy:
 @pytest.fixture(autouse=True)
 def _no_ran(monkeypatch: pytest.MonkeyPatch) -> None:
     """Toys have no trace to keep anything of."""
-    monkeypatch.setattr("sim.study.validate.ran_of", lambda result, kind: None)
+    monkeypatch.setattr("sim.validation.inference.ran_of", lambda result, kind: None)
 
 
 def _number(models: list[str], name: str = "x") -> Number:
@@ -139,7 +139,7 @@ def test_curves_of_numbers_that_share_measurements_add_up() -> None:
 
     x, y = _number(["qwen3-4b", "gemma-3-4b", "phi-4"]), _number(["gemma-3-4b", "phi-4"], "y")
     curves = _Curves([x, y], _Product(), lambda text: None)  # type: ignore[arg-type]
-    from sim.study.calibrate import LeftOut
+    from sim.validation.calibrate import LeftOut
 
     values, unknown = curves.refit(LeftOut(source="from-phi-4"))
     assert unknown == ()
