@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,8 @@ from sim.errors import gather
 from sim.hwspec import HardwareSpec
 from sim.result.run_result import RunResult
 from sim.system import plugins
-from sim.system.arguments import refuse_beside_tenants, split_overrides
-from sim.system.prediction import load_inputs
-from sim.system.prepared import Prepared, prepare
+from sim.system.arguments import split_overrides
+from sim.system.prepared import Asked, prepare
 from sim.workload.model import ModelSpec
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime_file import LoadedRuntime
@@ -27,8 +25,7 @@ if TYPE_CHECKING:
     from sim.result.tenants import TenantsResult
     from sim.study.compare import Comparison
     from sim.study.explain import Explanation
-    from sim.study.sides import Change, Given
-    from sim.system.tenant_file import TenantFile
+    from sim.study.sides import Given
 
 Overrides = Mapping[str, object] | Iterable[str]
 
@@ -73,7 +70,7 @@ def run(
     given: dict[str, object] = {"model": model, "runtime": runtime, "hardware": hardware, "quant": quant}
     given |= {"kv_dtype": kv_dtype, "batch": batch, "prompt": prompt, "depth": depth, "output": output}
     given |= {"seed": seed, "is_full": is_full}
-    return prepare(given, set, file, spec_dirs, cache, load_hardware).run(progress)
+    return prepare(given, set, file, spec_dirs, cache).run(progress)
 
 
 def tenants(
@@ -99,27 +96,9 @@ def tenants(
     """
     from sim.system.scenario import find_file  # noqa: PLC0415 - a run of one model does without
     from sim.system.tenant_file import read_tenants  # noqa: PLC0415
+    from sim.system.tenants import run_tenants  # noqa: PLC0415
 
-    said = read_tenants(find_file(file, spec_dirs), spec_dirs)
-    return run_tenant_file(said, set=set, spec_dirs=spec_dirs, cache=cache, progress=progress)
-
-
-def run_tenant_file(
-    said: TenantFile,
-    *,
-    set: Overrides = (),
-    spec_dirs: Sequence[str | Path] = (),
-    cache: str | Path | None = None,
-    progress: Callable[[str], None] | None = None,
-) -> TenantsResult:
-    """The same for a scenario that is read already."""
-    from sim.system.tenants import run_tenants  # noqa: PLC0415 - a run of one model does without
-
-    changes = split_overrides(said.system.set).with_later(split_overrides(set))
-    changes.check()
-    refuse_beside_tenants(changes)
-    hardware = load_hardware(said.system.hardware, overrides=changes.hardware, search_dirs=spec_dirs)
-    return run_tenants(said, hardware, partial(run, cache=cache), changes.given, spec_dirs, progress)
+    return run_tenants(read_tenants(find_file(file, spec_dirs), spec_dirs), set, spec_dirs, cache, progress)
 
 
 def explain(
@@ -146,7 +125,7 @@ def explain(
     """
     from sim.study.explain import explain as explain_prepared  # noqa: PLC0415 - a run need not load it
 
-    return explain_prepared(prepare(arguments, set, file, spec_dirs, cache, load_hardware), progress)
+    return explain_prepared(prepare(arguments, set, file, spec_dirs, cache), progress)
 
 
 def serve(
@@ -157,35 +136,20 @@ def serve(
     spec_dirs: Sequence[str | Path] = (),
     cache: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
-    shared: list[Any] | None = None,
 ) -> ServeResult:
     """Serve the requests of a scenario of kind serve (name or path), as its runtime's own scheduler would.
 
     `set`: overrides on top of the file, of the load (`traffic.arrivals.users=50`) and of what the server is started
     with (`runtime.max_num_seqs=64`) too. `seeds`: these instead of the file's. Latencies in seconds, per request in
     `.to_frame()`; interrupted, the result has what was done by then. A model that does not fit gives one without runs.
-    `shared`: a list, empty at first, that keeps step times for further calls with the same server and other traffic.
 
     Raises:
         InputError: something given cannot be used; `.problems` holds everything that is wrong.
     """
-    from sim.system.scenario import find_file  # noqa: PLC0415 - a run does without
-    from sim.system.serve import Tables  # noqa: PLC0415
-    from sim.system.serve import serve as serve_prepared  # noqa: PLC0415
-    from sim.system.serve_file import read_serve, split_load  # noqa: PLC0415
-    from sim.system.serve_prepare import prepare_serve  # noqa: PLC0415
+    from sim.system.serve import serve as serve_prepared  # noqa: PLC0415 - a run does without
+    from sim.system.serve_prepare import open_serve  # noqa: PLC0415
 
-    path = find_file(file, spec_dirs)
-    changes = split_overrides(set)
-    changes.check()
-    of_load, others = split_load(changes.given)
-    scenario = read_serve(path, spec_dirs, of_load)
-    prepared = prepare_serve(scenario, path.parent, others, spec_dirs, cache, load_hardware, of_load)
-    if shared is None:
-        return serve_prepared(prepared, progress, seeds)
-    if not shared:
-        shared.append(Tables(prepared, progress))
-    return serve_prepared(prepared, progress, seeds, shared[0])
+    return serve_prepared(open_serve(file, set, spec_dirs, cache), progress, seeds)
 
 
 def fit(
@@ -210,18 +174,9 @@ def fit(
     Raises:
         InputError: something given cannot be used; `.problems` holds everything that is wrong.
     """
-    from sim.study.fit import fit as fit_prepared  # noqa: PLC0415 - a run does without
-    from sim.study.sides import beside as other  # noqa: PLC0415
+    from sim.study.fit import fit as fit_asked  # noqa: PLC0415 - a run does without
 
-    first = partial(prepare, arguments, set, file, spec_dirs, "off", load_hardware)
-    found, *changes = gather(first, *(partial(other, each) for each in beside))
-    shared = {**arguments, "quant": None}
-
-    def prepared(change: Change) -> Prepared:
-        overrides = change.overrides
-        return prepare({**shared, **change.arguments}, overrides, None, spec_dirs, "off", load_hardware)
-
-    return fit_prepared([found, *gather(*(partial(prepared, each) for each in changes))], spec_dirs)
+    return fit_asked(Asked(arguments, set, file, spec_dirs, "off"), beside)
 
 
 def compare(
@@ -248,33 +203,13 @@ def compare(
     Raises:
         InputError: something given cannot be used, or a machine lacks what the runtime's kernels need.
     """
-    # A run need not load them.
-    from sim.study.compare import compare as compare_sides  # noqa: PLC0415
-    from sim.study.sides import check_use, sides  # noqa: PLC0415
+    from sim.study.compare import compare as compare_sides  # noqa: PLC0415 - a run does without
 
-    shared = split_overrides(set)
-
-    def prepared(change: Change) -> Prepared:
-        overrides = dict(split_overrides(change.overrides).given)
-        changed = shared.given | overrides if not shared.problems else set
-        return prepare({**arguments, **change.arguments}, changed, file, spec_dirs, cache, load_hardware)
-
-    first, second = sides((a, b), spec_dirs, prepared)
-    check_use((first, second), {**arguments, "file": file, "set": set or None})
-    return compare_sides(first, second, prepared, progress)
+    return compare_sides(a, b, Asked(arguments, set, file, spec_dirs, cache), progress)
 
 
 def load(
     *,
-    model: str | Path | ModelSpec | None = None,
-    runtime: str | Path | LoadedRuntime | None = None,
-    hardware: str | Path | HardwareSpec | None = None,
-    quant: str | Path | QuantRecipe | None = None,
-    kv_dtype: str | None = None,
-    batch: int | None = None,
-    prompt: int | None = None,
-    depth: int | None = None,
-    output: int | None = None,
     origin: str | None = None,
     how: str | None = None,
     network: Mapping[str, object] | None = None,
@@ -282,13 +217,13 @@ def load(
     set: Overrides = (),
     spec_dirs: Sequence[str | Path] = (),
     file: str | Path | None = None,
-    is_full: bool = False,
+    **arguments: Any,
 ) -> LoadResult:
-    """Predict how long a runtime takes to start with a model, stage by stage, and how full the memory is meanwhile.
+    """How long a runtime takes to start with a model, stage by stage, and how full the memory is meanwhile.
 
-    `origin`: where the weights lie: nvme, page_cache or network (`network`: its bandwidth and latency, else the
-    adapter's). `how` they are read: mmap, read or direct. `compiled`: what an earlier start compiled is there. `batch`
-    to `output`: what the cache is for. `file`: a scenario of kind load, which the other arguments override.
+    Takes the arguments of `run`; `batch` to `output` are what the cache is made for. `origin`: where the weights lie:
+    nvme, page_cache or network (`network`: its bandwidth and latency, else the adapter's). `how` they are read: mmap,
+    read or direct. `compiled`: what an earlier start compiled is there. `file`: a scenario of kind load.
 
     >>> import sim
     >>> [stage.name for stage in sim.load(model="gpt-oss-20b", runtime="llama.cpp").stages][:3]
@@ -297,23 +232,10 @@ def load(
     Raises:
         InputError: something given cannot be used; `.problems` holds everything that is wrong.
     """
-    from sim.system.load import load as load_asked  # noqa: PLC0415 - a run does without
-    from sim.system.load_file import asked_load  # noqa: PLC0415
+    from sim.system.load_file import load as load_asked  # noqa: PLC0415 - a run does without
 
-    given: dict[str, object] = {"model": model, "runtime": runtime, "hardware": hardware, "quant": quant}
-    given |= {"kv_dtype": kv_dtype, "batch": batch, "prompt": prompt, "depth": depth, "output": output}
-    given |= {"origin": origin, "how": how, "network": network, "compiled": compiled, "is_full": is_full}
-    plan = asked_load(given, set, file, spec_dirs)
-    request, *_, machine, inputs = gather(
-        plan.request,
-        plan.arguments.check,
-        plan.changes.check,
-        lambda: load_hardware(plan.hardware, overrides=plan.changes.hardware, search_dirs=spec_dirs),
-        lambda: load_inputs(plan.arguments, plan.changes, spec_dirs),
-    )
-    assert inputs.runtime is not None
-    assert inputs.model is not None
-    return load_asked(plan.arguments, request, machine, inputs.runtime, inputs.model, plan.changes, spec_dirs)
+    own = {"origin": origin, "how": how, "network": network, "compiled": compiled}
+    return load_asked({**arguments, **own}, set, file, spec_dirs)
 
 
 def kernel(
@@ -376,11 +298,7 @@ def load_hardware(
     >>> round(wider.components["memory"].bandwidth / spark.components["memory"].bandwidth, 3)
     2.0
     """
-    if isinstance(ref, HardwareSpec):
-        for path, value in (overrides or {}).items():
-            ref = ref.override(path, value)
-        return ref
-    return plugins.load_hardware(ref, overrides or {}, search_dirs)
+    return plugins.load_hardware(ref, overrides, search_dirs)
 
 
 def list_names(kind: str, search_dirs: Sequence[str | Path] = ()) -> list[str]:

@@ -86,26 +86,23 @@ def _kind(arguments: argparse.Namespace) -> str:
 
 def _server(arguments: argparse.Namespace, kind: str) -> Serve:
     """Serves the workload at a load; its step times are simulated once for all loads."""
-    from sim import api  # noqa: PLC0415 - `sparksim --help` need not load the simulator
+    from sim.system.serve import Tables, serve  # noqa: PLC0415 - `sparksim --help` need not load the simulator
+    from sim.system.serve_prepare import open_serve  # noqa: PLC0415
 
     field = "users" if kind == "closed_loop" else "rate"
     changes = [text for text in arguments.set if not text.startswith(f"traffic.arrivals.{field}=")]
-    tables: list[Any] = []
+    tables: Tables | None = None
 
-    def serve(load: float) -> Sequence[Mapping[str, Any]]:
+    def serve_at(load: float) -> Sequence[Mapping[str, Any]]:
+        nonlocal tables
         said = f"{int(load)}" if field == "users" else f"{load} /s"
-        found = api.serve(
-            arguments.workload,
-            set=[*changes, f"traffic.arrivals.{field}={said}"],
-            seeds=(arguments.seed,) if arguments.seed else None,
-            spec_dirs=tuple(arguments.spec_dir),
-            cache=arguments.cache,
-            shared=tables,
-        )
-        summary = found.summary()
+        changed = [*changes, f"traffic.arrivals.{field}={said}"]
+        prepared = open_serve(arguments.workload, changed, tuple(arguments.spec_dir), arguments.cache)
+        tables = tables or Tables(prepared)
+        summary = serve(prepared, None, (arguments.seed,) if arguments.seed else None, tables).summary()
         return [{**summary, **seed} for seed in summary.get("by_seed", [summary])]
 
-    return serve
+    return serve_at
 
 
 def _lines(plan: Plan, slo: str) -> list[str]:

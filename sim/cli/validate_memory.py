@@ -23,7 +23,7 @@ def execute(arguments: argparse.Namespace) -> int:
         raise InputError([Problem("validate memory has no such flag", "usage", path=name) for name in given])
 
     def prepared(settings: Mapping[str, object] | None = None, **named: Any) -> Prepared:
-        return prepare(named, settings or {}, None, (), "off", api.load_hardware)
+        return prepare(named, settings or {}, None, (), "off")
 
     with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
         report = validate_memory(prepared, api.load, progress)

@@ -32,13 +32,12 @@ def _power(arguments: argparse.Namespace, progress: Callable[[str], None]) -> An
     from sim import api  # noqa: PLC0415 - loaded only for this verb
     from sim.validation.power import validate_power  # noqa: PLC0415
 
-    report = validate_power(api.run, api.load_hardware, progress)
+    report = validate_power(api.run, progress)
     return report.to_dict(), report.to_text(rows=arguments.rows), report.broken_targets()
 
 
 def _tenants(progress: Callable[[str], None]) -> Answer:
-    from sim import api  # noqa: PLC0415 - as above
     from sim.validation.tenants import validate_tenants  # noqa: PLC0415
 
-    report = validate_tenants(api.run_tenant_file, progress)
+    report = validate_tenants(progress)
     return report.to_dict(), report.to_text(), report.broken_targets()

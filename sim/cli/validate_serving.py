@@ -34,14 +34,13 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def server_of(first: Mapping[str, Any]) -> Serve:
     """Who serves scenarios on the server of `first`: its step times are simulated once for all of them."""
-    from sim import api  # noqa: PLC0415 - loaded only for this verb
     from sim.system.serve import Tables, serve  # noqa: PLC0415
     from sim.system.serve_file import ServeFile  # noqa: PLC0415
     from sim.system.serve_prepare import PreparedServe, prepare_serve  # noqa: PLC0415
 
     def prepared(scenario: Mapping[str, Any]) -> PreparedServe:
         file = ServeFile.model_validate(scenario)
-        return prepare_serve(file, Path(), (), (), None, api.load_hardware)
+        return prepare_serve(file, Path(), (), (), None)
 
     tables = Tables(prepared(first))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,11 @@ PLOTTERS: dict[str, Plotter] = {}
 """Filled by `sim.plot` when it is imported: name -> function that draws a result."""
 
 
-@dataclass(frozen=True, slots=True)
+def _nothing() -> None:
+    """What was not worked out."""
+
+
+@dataclass(frozen=True)  # without slots: what is worked out once is kept in the result
 class RunResult:
     """One run. `prefill_passes`: (sequences, query, context, outputs) of each forward pass of the prompts, in order.
 
@@ -42,15 +47,15 @@ class RunResult:
     workload: Workload
     hardware: HardwareSpec
     prefill_passes: tuple[tuple[int, int, int, int], ...] = ()
-    fill: Callable[[], MemoryTimeline | None] = field(default=lambda: None, compare=False, repr=False)
-    draw: Callable[[], EnergyUse | None] = field(default=lambda: None, compare=False, repr=False)
+    fill: Callable[[], MemoryTimeline | None] = field(default=_nothing, compare=False, repr=False)
+    draw: Callable[[], EnergyUse | None] = field(default=_nothing, compare=False, repr=False)
 
-    @property
+    @cached_property
     def memory_timeline(self) -> MemoryTimeline | None:
         """Who has how much memory over the run; None where nothing ran, and for an op trace."""
         return self.fill()
 
-    @property
+    @cached_property
     def energy(self) -> EnergyUse | None:
         """What the run draws; None where nothing ran or the machine's rails are not described."""
         return self.draw()

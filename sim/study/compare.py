@@ -10,8 +10,8 @@ from typing import Any
 from sim.errors import InputError, Problem
 from sim.result.trace import BOUNDS, CAUSES
 from sim.study.compare_text import to_text
-from sim.study.sides import Change, read_result
-from sim.system.prepared import Prepared
+from sim.study.sides import Change, Given, check_use, read_result, sides
+from sim.system.prepared import Asked
 
 SCHEMA = "sparksim.compare/1"
 IDENTITY = (
@@ -138,42 +138,41 @@ class Comparison:
         return to_text(self.to_dict())
 
 
-def compare(
-    a: Change, b: Change, prepare: Callable[[Change], Prepared], progress: Progress | None = None
-) -> Comparison:
-    """Simulate what has to be, and split the difference. `prepare`: from the changes of a side to its run.
+def compare(a: Given, b: Given, asked: Asked, progress: Progress | None = None) -> Comparison:
+    """Simulate what has to be, and split the difference. `asked`: the run that both sides change.
 
     Raises:
         InputError: a side cannot be simulated (the machine lacks what the runtime's kernels need, say), or the two have
             no phase in common; names the side.
     """
-    changes = _named(a, b)
-    sides: list[Side] = []
+    changes = _named(*sides((a, b), asked))
+    check_use(changes, {**asked.arguments, "file": asked.file, "set": asked.set or None})
+    found: list[Side] = []
     problems: list[list[Problem]] = [[], []]
     for number, change in enumerate(changes):
         try:
-            sides.append(_side(change, prepare, progress))
+            found.append(_side(change, asked, progress))
         except InputError as error:
             problems[number] = list(error.problems)
     shared = [each for each in problems[0] if each in problems[1]]
     own = [
         replace(each, message=f"{change.label}: {each.message}")
-        for change, found in zip(changes, problems, strict=True)
-        for each in found
+        for change, those in zip(changes, problems, strict=True)
+        for each in those
         if each not in shared
     ]
     if shared or own:
         raise InputError(shared + own)
-    return Comparison(sides[0], sides[1], waterfalls(sides[0], sides[1]))
+    return Comparison(found[0], found[1], waterfalls(found[0], found[1]))
 
 
-def _side(change: Change, prepare: Callable[[Change], Prepared], progress: Progress | None) -> Side:
+def _side(change: Change, asked: Asked, progress: Progress | None) -> Side:
     if isinstance(change.result, Path):
         return Side(change.label, read_result(change.result))
     if change.result is not None:
         return Side(change.label, change.result.summary())
     told = None if progress is None else lambda text: progress(f"{change.label}: {text}")
-    return Side(change.label, prepare(change).run(told).summary())
+    return Side(change.label, asked.prepare(change.arguments, change.overrides).run(told).summary())
 
 
 def _named(a: Change, b: Change) -> tuple[Change, Change]:

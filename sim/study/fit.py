@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from sim.errors import InputError, Problem, gather
 from sim.hwspec import HardwareSpec
 from sim.result.fit_result import FitResult, ModelFit, QuantFit, Together
+from sim.study.sides import beside as other
 from sim.system.arguments import MOST_SEQUENCES
 from sim.system.memory_account import Budget, MemoryAccount, budget_of, most
 from sim.system.memory_check import freeze_note, memory_use
-from sim.system.prepared import Prepared
+from sim.system.prepared import Asked, Prepared
 from sim.system.recipes import kv_format, recipes_of, smaller_recipes
 from sim.workload.lower import Request
 from sim.workload.model import ModelSpec
@@ -24,12 +26,21 @@ KV_SMALLER = ("fp8", "q8_0", "q4_0")
 """Formats of the KV cache to propose, in order."""
 
 
-def fit(prepared: Sequence[Prepared], search_dirs: Sequence[str | Path] = ()) -> FitResult:
-    """What fits of the first of `prepared`, with the others beside it; all on the machine of the first.
+def fit(asked: Asked, beside: Sequence[str | Mapping[str, Any]] = ()) -> FitResult:
+    """What fits of the model that is asked for, with others `beside` it, for which all but its quantisation holds too.
 
     Raises:
-        InputError: a quantisation or KV format that its runtime or checkpoint does not allow; every problem.
+        InputError: something given cannot be used, or a quantisation or KV format that its runtime or checkpoint does
+            not allow; every problem.
     """
+    first, *changes = gather(asked.prepare, *(partial(other, each) for each in beside))
+    shared = replace(asked, arguments={**asked.arguments, "quant": None}, set=(), file=None)
+    others = gather(*(partial(shared.prepare, each.arguments, each.overrides) for each in changes))
+    return _fit([first, *others], asked.search_dirs)
+
+
+def _fit(prepared: Sequence[Prepared], search_dirs: Sequence[str | Path]) -> FitResult:
+    """What fits of the first of `prepared`, with the others beside it; all on the machine of the first."""
     if any(each.inputs.model is None for each in prepared):
         raise InputError(Problem("an op trace says nothing of memory", "usage", path="file", hint="give a model"))
     hardware = prepared[0].hardware

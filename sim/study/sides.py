@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from sim.errors import InputError, Problem, gather
 from sim.hwspec import HardwareSpec
 from sim.paths import available, find, is_path, normalize
 from sim.result.run_result import RunResult
+from sim.system.prepared import Asked
 from sim.yamlfile import closest, load_file
 
 ARGUMENTS = ("model", "runtime", "hardware", "quant", "kv_dtype", "batch", "prompt", "depth", "output")
@@ -96,22 +97,20 @@ def beside(given: str | Mapping[str, Any]) -> Change:
     return found
 
 
-def sides(
-    given: Sequence[Given], search_dirs: Sequence[str | Path], prepared: Callable[[Change], object]
-) -> list[Change]:
-    """All sides. `prepared` makes a run of one: where a side is wrong, so is said what is wrong with the other's run.
+def sides(given: Sequence[Given], asked: Asked) -> list[Change]:
+    """All sides of the run that is `asked` for; where one is wrong, so is said what is wrong with the other's run.
 
     Raises:
         InputError: every problem.
     """
 
     def tried(each: Given) -> None:
-        change = side(each, search_dirs)
+        change = side(each, asked.search_dirs)
         if change.result is None:
-            prepared(change)
+            asked.prepare(change.arguments, change.overrides)
 
     try:
-        return gather(*(partial(side, each, search_dirs) for each in given))
+        return gather(*(partial(side, each, asked.search_dirs) for each in given))
     except InputError:
         gather(*(partial(tried, each) for each in given))
         raise

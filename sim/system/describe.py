@@ -74,7 +74,7 @@ def file_text(wanted: Wanted) -> str:
     """The file of a hardware, model, runtime, recipe or scenario: it loads as it is."""
     name = wanted.name or ""
     if wanted.kind == "hardware":
-        return load_hardware(name, (), wanted.search_dirs).to_yaml()
+        return load_hardware(name, search_dirs=wanted.search_dirs).to_yaml()
     path = find(wanted.kind, name.partition("@")[0] if wanted.kind == "runtimes" else name, wanted.search_dirs)
     path = path / "config.json" if path.is_dir() else path
     load_file(path)
@@ -82,7 +82,7 @@ def file_text(wanted: Wanted) -> str:
 
 
 def _hardware(wanted: Wanted, name: str) -> Shown:
-    hardware = load_hardware(name, (), wanted.search_dirs)
+    hardware = load_hardware(name, search_dirs=wanted.search_dirs)
     fields = hardware.fields()
     data = {
         "name": hardware.name,

@@ -88,7 +88,7 @@ def _check_scenario(path: Path) -> None:
         gather(*(partial(_check_tenant, name, one, machine) for name, one in tenants.tenants.items()))
         return
     if kind == "serve":
-        prepare_serve(read_serve(path), path.parent, (), (), "off", load_hardware)
+        prepare_serve(read_serve(path), path.parent, (), (), "off")
         return
     scenario: OfAModel = read_load(path) if kind == "load" else read_scenario(path)
     gather(

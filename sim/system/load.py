@@ -17,12 +17,12 @@ from sim.system.machine import Machine
 from sim.system.memory_account import MemoryAccount, budget_of
 from sim.system.memory_check import freeze_note
 from sim.system.memory_timeline import take_all, timeline_of
+from sim.system.prediction import Inputs
 from sim.system.recipes import kv_format
 from sim.system.weight_reading import Link, Reader, plan_of
 from sim.workload.lower import Request
 from sim.workload.model import ModelSpec
 from sim.workload.quant import formats, resolve_quant
-from sim.workload.runtime_file import LoadedRuntime
 from sim.workload.runtime_memory import LoadRules, Stage
 
 ORIGINS = ("nvme", "network", "page_cache")
@@ -75,12 +75,11 @@ class LoadRequest:
             raise InputError(Problem(message, "bad_argument", path="how", hint=hint))
 
 
-def load(
+def start(
     arguments: RunArguments,
     asked: LoadRequest,
     hardware: HardwareSpec,
-    loaded: LoadedRuntime,
-    model: ModelSpec,
+    inputs: Inputs,
     changes: Changes,
     search_dirs: Sequence[str | Path] = (),
     types: Types = COMPONENTS,
@@ -90,6 +89,9 @@ def load(
     Raises:
         InputError: a way of reading that is not there, or a machine that does not say what reading takes.
     """
+    loaded, model = inputs.runtime, inputs.model
+    assert loaded is not None
+    assert model is not None
     runtime = loaded.spec
     quant, kv_dtype, _ = gather(
         lambda: resolve_quant(model, arguments.quant, runtime.family, search_dirs),
@@ -98,9 +100,9 @@ def load(
     )
     request = Request(arguments.batch, arguments.prompt, arguments.depth, arguments.output)
     account = MemoryAccount(budget_of(hardware, runtime.memory), model, quant, runtime, formats()[kv_dtype])
-    start = _Start(Machine(hardware, types), account, asked, request, is_full=arguments.is_full)
-    start.run()
-    note = freeze_note(hardware, start.pool.high_water.n_bytes)
+    begun = _Start(Machine(hardware, types), account, asked, request, is_full=arguments.is_full)
+    begun.run()
+    note = freeze_note(hardware, begun.pool.high_water.n_bytes)
     return LoadResult(
         hardware=hardware.name,
         hardware_digest=hardware.digest,
@@ -111,16 +113,16 @@ def load(
         quant=quant.name,
         kv_dtype=kv_dtype,
         origin=asked.origin,
-        how=start.how,
+        how=begun.how,
         is_compiled=asked.is_compiled,
         weights_bytes=account.weights,
-        stages=tuple(start.stages),
-        memory=timeline_of(start.pool, start.engine.now),
+        stages=tuple(begun.stages),
+        memory=timeline_of(begun.pool, begun.engine.now),
         overrides={path: str(value) for path, value in hardware.overrides.items()} | changes.given,
         warnings=(*hardware.warnings, *loaded.warnings, *model.warnings, *((note,) if note else ())),
-        events=start.engine.events,
-        failed_at=start.failed_at,
-        short_bytes=start.short,
+        events=begun.engine.events,
+        failed_at=begun.failed_at,
+        short_bytes=begun.short,
     )
 
 

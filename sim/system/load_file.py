@@ -9,9 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 
-from sim.errors import InputError, Problem
+from sim.errors import InputError, Problem, gather
+from sim.result.load_result import LoadResult
 from sim.system.arguments import Changes, RunArguments, split_overrides
-from sim.system.load import LoadRequest
+from sim.system.load import LoadRequest, start
+from sim.system.plugins import load_hardware
+from sim.system.prediction import load_inputs
 from sim.system.scenario import DEFAULTS, OfAModel, check_names, find_file, placed, said_by
 from sim.system.weight_reading import Link
 from sim.units import parse_quantity
@@ -54,6 +57,25 @@ class LoadFile(OfAModel):
     )
     network: NetworkPart | None = Field(None, description="origin network: which; the machine's adapter if not given")
     compiled: Annotated[bool, Strict()] = Field(False, description="whether what an earlier start compiled is on disk")
+
+
+def load(
+    given: Mapping[str, Any], overrides: Overrides, file: str | Path | None, search_dirs: Sequence[str | Path]
+) -> LoadResult:
+    """Load and check what `asked_load` takes, and simulate the start.
+
+    Raises:
+        InputError: something given cannot be used; every problem.
+    """
+    asked = asked_load(given, overrides, file, search_dirs)
+    request, *_, machine, inputs = gather(
+        asked.request,
+        asked.arguments.check,
+        asked.changes.check,
+        lambda: load_hardware(asked.hardware, asked.changes.hardware, search_dirs),
+        lambda: load_inputs(asked.arguments, asked.changes, search_dirs),
+    )
+    return start(asked.arguments, request, machine, inputs, asked.changes, search_dirs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
@@ -22,7 +22,7 @@ from sim.component import COMPONENTS, Component, spec_types
 from sim.component.profile import Share
 from sim.component.transfer import ACCESSES, Hop
 from sim.errors import InputError, PluginError, Problem, SimError
-from sim.hwspec import ComponentSpec, HardwareSpec, Overrides
+from sim.hwspec import ComponentSpec, HardwareSpec
 from sim.hwspec import load_hardware as load_with_types
 from sim.result.trace import CAUSES
 from sim.workload.op import Op
@@ -130,15 +130,23 @@ def _load(point: EntryPoint) -> None:
         raise PluginError(f"{point.value} is neither a module nor a component class")
 
 
-def load_hardware(ref: str | Path, overrides: Overrides = (), search_dirs: Sequence[str | Path] = ()) -> HardwareSpec:
-    """The machine that `ref` stands for, with every component type there is: installed plugins are asked last.
+def load_hardware(
+    ref: str | Path | HardwareSpec,
+    overrides: Mapping[str, object] | None = None,
+    search_dirs: Sequence[str | Path] = (),
+) -> HardwareSpec:
+    """The machine that `ref` stands for (or is), with every component type there is: installed plugins are asked last.
 
     Raises:
         SpecError: the file, or what it extends, is wrong; holds every problem with file and line.
         PluginError: a type is unknown and an installed plugin that may hold it cannot be loaded.
     """
+    if isinstance(ref, HardwareSpec):
+        for path, value in (overrides or {}).items():
+            ref = ref.override(path, value)
+        return ref
     try:
-        return load_with_types(ref, spec_types(), overrides, search_dirs)
+        return load_with_types(ref, spec_types(), overrides or {}, search_dirs)
     except InputError as error:
         is_unknown = any(problem.code == "unknown_type" for problem in error.problems)
         try:
@@ -147,7 +155,7 @@ def load_hardware(ref: str | Path, overrides: Overrides = (), search_dirs: Seque
             raise PluginError([*error.problems, *broken.problems]) from broken
         if not has_more:
             raise
-    return load_with_types(ref, spec_types(), overrides, search_dirs)
+    return load_with_types(ref, spec_types(), overrides or {}, search_dirs)
 
 
 @contextmanager

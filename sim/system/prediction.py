@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -126,8 +125,8 @@ def predict(
         if request.prompt
         else ()
     )
-    fill = functools.cache(partial(memory_over_time, account, request, trace))
-    draw = functools.cache(partial(energy_use, trace, hardware))
+    fill = partial(memory_over_time, account, request, trace)
+    draw = partial(energy_use, trace, hardware)
     return RunResult(identity, memory, trace, workload, hardware, ends, fill, draw)
 
 
@@ -175,7 +174,7 @@ def replay(
     assert workload is not None
     identity = identify(arguments, hardware, changes, loaded, None, None, None, cache)
     trace = within_limits(workload, hardware, _executor(loaded.spec, arguments, types, cache, progress))
-    draw = functools.cache(partial(energy_use, trace, hardware))
+    draw = partial(energy_use, trace, hardware)
     return RunResult(identity, None, trace, workload, hardware, draw=draw)
 
 

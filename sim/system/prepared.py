@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ from sim.component import COMPONENTS
 from sim.errors import gather
 from sim.hwspec import HardwareSpec
 from sim.result.run_result import RunResult
-from sim.system.arguments import Changes, RunArguments
+from sim.system.arguments import Changes, RunArguments, split_overrides
+from sim.system.plugins import load_hardware
 from sim.system.prediction import Inputs, Progress, load_inputs, predict, replay
 from sim.system.scenario import asked
 
 Overrides = Mapping[str, object] | Iterable[str]
-LoadHardware = Callable[..., HardwareSpec]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,37 @@ class Prepared:
         return replace(self, inputs=replace(self.inputs, runtime=changed))
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A run as asked for, nothing loaded yet: keywords of `sim.run` by name, overrides, a scenario or op trace."""
+
+    arguments: Mapping[str, Any]
+    set: Overrides = ()
+    file: str | Path | None = None
+    search_dirs: Sequence[str | Path] = ()
+    cache: str | Path | None = None
+
+    def prepare(
+        self, arguments: Mapping[str, Any] | None = None, overrides: Mapping[str, object] | None = None
+    ) -> Prepared:
+        """Load and check it, with other arguments and more overrides than were asked for.
+
+        Raises:
+            InputError: something given cannot be used; every problem.
+        """
+        set: Overrides = self.set
+        if overrides:
+            asked_for, more = split_overrides(set), dict(split_overrides(overrides).given)
+            set = asked_for.given | more if not asked_for.problems else set
+        return prepare({**self.arguments, **(arguments or {})}, set, self.file, self.search_dirs, self.cache)
+
+
 def prepare(
     given: Mapping[str, Any],
     set: Overrides,
     file: str | Path | None,
     spec_dirs: Sequence[str | Path],
     cache: str | Path | None,
-    load_hardware: LoadHardware,
 ) -> Prepared:
     """Load and check everything. `given`: arguments by their names, None where not given.
 
@@ -75,7 +99,7 @@ def prepare(
     *_, machine, loaded = gather(
         plan.arguments.check,
         plan.changes.check,
-        lambda: load_hardware(plan.hardware, overrides=plan.changes.hardware, search_dirs=spec_dirs),
+        lambda: load_hardware(plan.hardware, plan.changes.hardware, spec_dirs),
         lambda: load_inputs(plan.arguments, plan.changes, spec_dirs),
     )
     return Prepared(plan.arguments, machine, loaded, plan.changes, spec_dirs, cache)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from sim.serving.typical import typical_lengths
 from sim.system.arguments import Changes, split_overrides
 from sim.system.memory_account import MemoryAccount, budget_of
 from sim.system.memory_check import memory_use
+from sim.system.plugins import load_hardware
 from sim.system.recipes import kv_format
-from sim.system.serve_file import ServeFile
+from sim.system.scenario import find_file
+from sim.system.serve_file import ServeFile, read_serve, split_load
 from sim.workload.hf_config import load_model
 from sim.workload.lower import Request
 from sim.workload.model import ModelSpec
@@ -94,13 +96,30 @@ class PreparedServe:
         return found, Pool(tokens // options.block_tokens, per_token * options.block_tokens)
 
 
+def open_serve(
+    file: str | Path,
+    set: Mapping[str, object] | Iterable[str] = (),
+    search_dirs: Sequence[str | Path] = (),
+    cache: str | Path | None = None,
+) -> PreparedServe:
+    """Find, load and check a scenario of kind serve; overrides of its load, its machine and its server on top.
+
+    Raises:
+        InputError: something given cannot be used; every problem.
+    """
+    path = find_file(file, search_dirs)
+    changes = split_overrides(set)
+    changes.check()
+    of_load, others = split_load(changes.given)
+    return prepare_serve(read_serve(path, search_dirs, of_load), path.parent, others, search_dirs, cache, of_load)
+
+
 def prepare_serve(
     scenario: ServeFile,
     folder: Path,
     set: Mapping[str, object] | Sequence[str],
     search_dirs: Sequence[str | Path],
     cache: str | Path | None,
-    load_hardware: Callable[..., HardwareSpec],
     of_load: Mapping[str, str] | None = None,
 ) -> PreparedServe:
     """Load and check everything that a scenario of kind serve names; `set` are overrides on top of it.
@@ -120,7 +139,7 @@ def prepare_serve(
     name = f"{part.name}@{part.version}" if part.version else part.name
     _, hardware, model, loaded, _ = gather(
         changes.check,
-        lambda: load_hardware(scenario.system.hardware, overrides=changes.hardware, search_dirs=search_dirs),
+        lambda: load_hardware(scenario.system.hardware, changes.hardware, search_dirs),
         lambda: load_model(scenario.model, search_dirs=search_dirs, overrides=changes.model, **_content(changes)),
         lambda: load_runtime(name, overrides=fields, search_dirs=search_dirs),
         lambda: _check_trace(scenario, folder),

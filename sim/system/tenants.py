@@ -8,8 +8,9 @@ what they leave of the package is the GPU's limit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from sim.component.os import OsSpec
@@ -18,16 +19,20 @@ from sim.errors import InputError, Problem, gather
 from sim.hwspec import HardwareSpec
 from sim.result.run_result import RunResult
 from sim.result.tenants import TenantRow, TenantSample, TenantsResult, TenantUse
+from sim.system.arguments import refuse_beside_tenants, split_overrides
 from sim.system.contention import max_min_shares
 from sim.system.energy import other_watts, power_of
 from sim.system.machine import Machine
+from sim.system.plugins import load_hardware
+from sim.system.prepared import prepare
 from sim.system.tenant_demand import Mover, PassUse, mover_of, pass_with
 from sim.system.tenant_file import ModelTenant, TenantFile
 from sim.units import ps_from_seconds
 
 BINS = 240
 """Stretches of time that the bandwidth is told in."""
-Predict = Callable[..., RunResult]
+OF_A_RUN = ("model", "quant", "kv_dtype", "batch", "prompt", "depth", "output")
+Overrides = Mapping[str, object] | Iterable[str]
 Progress = Callable[[str], None]
 
 
@@ -53,28 +58,31 @@ class _Model:
 
 def run_tenants(
     file: TenantFile,
-    hardware: HardwareSpec,
-    predict: Predict,
-    overrides: Mapping[str, str],
+    set: Overrides = (),
     search_dirs: Sequence[str | Path] = (),
+    cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> TenantsResult:
-    """Every tenant alone, then all together. `predict`: `sim.run`; `hardware`: with all overrides applied.
+    """Every tenant alone, then all together. `set`: overrides of the machine, over those of the file.
 
     Raises:
-        InputError: a tenant that this machine cannot hold or run; every problem.
+        InputError: an override that cannot be, or a tenant that this machine cannot hold or run; every problem.
         LawError: more bytes would have moved than memory can.
     """
+    changes = split_overrides(file.system.set).with_later(split_overrides(set))
+    changes.check()
+    refuse_beside_tenants(changes)
+    hardware = load_hardware(file.system.hardware, changes.hardware, search_dirs)
+    predict = partial(_predicted, search_dirs=search_dirs, cache=cache)
     machine = Machine(hardware)
     others = {name: one for name, one in file.tenants.items() if not isinstance(one, ModelTenant)}
     movers = gather(*(lambda name=name, one=one: mover_of(name, one, machine) for name, one in others.items()))
     models = {name: one for name, one in file.tenants.items() if isinstance(one, ModelTenant)}
     _tell(progress, "each alone")
-    alone = {name: _predicted(name, one, hardware, predict, search_dirs) for name, one in models.items()}
+    alone = {name: predict(name, one, hardware) for name, one in models.items()}
     squeezed = _less_power(hardware, sum(mover.watts for mover in movers))
     beside = {
-        name: alone[name] if squeezed is hardware else _predicted(name, one, squeezed, predict, search_dirs)
-        for name, one in models.items()
+        name: alone[name] if squeezed is hardware else predict(name, one, squeezed) for name, one in models.items()
     }
     uses = {name: _Sharing(file.duration, machine, {name: alone[name]}, models, []).run() for name in models}
     uses |= {mover.name: _Sharing(file.duration, machine, {}, models, [mover]).run() for mover in movers}
@@ -86,7 +94,7 @@ def run_tenants(
         TenantRow(name, one.kind, uses[name][name], shared[name], watts.get(name, 0.0))
         for name, one in file.tenants.items()
     )
-    return _result(file, hardware, machine, rows, together, alone, overrides)
+    return _result(file, hardware, machine, rows, together, alone, changes.given)
 
 
 def _tell(progress: Progress | None, text: str) -> None:
@@ -95,14 +103,13 @@ def _tell(progress: Progress | None, text: str) -> None:
 
 
 def _predicted(
-    name: str, tenant: ModelTenant, hardware: HardwareSpec, predict: Predict, search_dirs: Sequence[str | Path]
+    name: str, tenant: ModelTenant, hardware: HardwareSpec, search_dirs: Sequence[str | Path], cache: str | Path | None
 ) -> RunResult:
     version = f"@{tenant.runtime.version}" if tenant.runtime.version else ""
-    result = predict(
-        model=tenant.model, runtime=f"{tenant.runtime.name}{version}", hardware=hardware, quant=tenant.quant,
-        kv_dtype=tenant.kv_dtype, batch=tenant.batch, prompt=tenant.prompt, depth=tenant.depth, output=tenant.output,
-        set={f"runtime.{key}": str(value) for key, value in tenant.runtime.set.items()}, spec_dirs=search_dirs,
-    )  # fmt: skip
+    given = {field: getattr(tenant, field) for field in OF_A_RUN}
+    given |= {"runtime": f"{tenant.runtime.name}{version}", "hardware": hardware}
+    set = {f"runtime.{key}": str(value) for key, value in tenant.runtime.set.items()}
+    result = prepare(given, set, None, search_dirs, cache).run()
     if result.trace is None:
         short = (result.memory.short_bytes if result.memory else 0) / 1e9
         raise InputError(

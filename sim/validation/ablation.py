@@ -298,7 +298,7 @@ def _inference(predict: Callable[..., Any], records: Sequence[Record], fields: M
 
 def _regimes(fields: Mapping[str, str]) -> Errors:
     """Mean absolute error of single kernels by what binds them, on the machine that they were measured on."""
-    return _by_class(regime_errors(load_hardware(MACHINE, dict(fields), ())))
+    return _by_class(regime_errors(load_hardware(MACHINE, dict(fields))))
 
 
 def _streams(hardware: HardwareSpec, fields: Mapping[str, str], mechanism: Mechanism) -> Errors:

@@ -185,7 +185,7 @@ class Predictor:
 
     def _hardware(self, name: str, values: Values) -> HardwareSpec:
         """The machine with those of the values that are written in its file or in one that it extends."""
-        hardware = load_hardware(name, {})
+        hardware = load_hardware(name)
         known = hardware.provenance
         for number in self._hardware_numbers:
             path = ".".join(map(str, number.place[1:]))
@@ -216,7 +216,7 @@ def written_value(number: CalibratedNumber, value: float) -> Any:
 
 def _field_of(number: CalibratedNumber) -> FieldInfo:
     """A hardware file's number as the machine has it."""
-    return load_hardware(number.file, {}).provenance[".".join(map(str, number.place[1:]))]
+    return load_hardware(number.file).provenance[".".join(map(str, number.place[1:]))]
 
 
 class Informing:

@@ -351,7 +351,9 @@ def described(chip: str, runtime: str, version: str, search_dirs: Folders = ()) 
         if all(problem.code == "unknown_version" for problem in refused.problems):
             return None  # older than any that is described
         raise
-    return KernelValidator(load_hardware(chip, {}, search_dirs), spec, sustained_clocks().get(f"{chip} {runtime}"))
+    return KernelValidator(
+        load_hardware(chip, search_dirs=search_dirs), spec, sustained_clocks().get(f"{chip} {runtime}")
+    )
 
 
 def validate_kernels(
@@ -382,4 +384,4 @@ def validate_kernels(
 def _peak(chip: str, search_dirs: Folders) -> float | None:
     if chip not in available("hardware", search_dirs):
         return None
-    return Machine(load_hardware(chip, {}, search_dirs)).memory.bandwidth
+    return Machine(load_hardware(chip, search_dirs=search_dirs)).memory.bandwidth

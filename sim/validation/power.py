@@ -11,14 +11,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sim.errors import Problem, SpecError
-from sim.hwspec import HardwareSpec
 from sim.paths import find
 from sim.result.run_result import RunResult
 from sim.system.energy import idle_watts
+from sim.system.plugins import load_hardware
 from sim.yamlfile import Document, load_yaml, validate_model
 
 Predict = Callable[..., RunResult]
-LoadHardware = Callable[[str], HardwareSpec]
 IDLE = "idle_"
 CAP = "power.clock_cap"
 
@@ -105,20 +104,18 @@ def _unknown(file: _File, document: Document) -> list[Problem]:
     return found + [Problem(f"no record {name[:60]!r}", "unknown_name", document.file, path="orders") for name in named]
 
 
-def validate_power(
-    predict: Predict, load_hardware: LoadHardware, progress: Callable[[str], None] | None = None
-) -> PowerReport:
-    """Every shipped record beside its prediction. `predict`: `sim.run`; `load_hardware`: `sim.load_hardware`."""
+def validate_power(predict: Predict, progress: Callable[[str], None] | None = None) -> PowerReport:
+    """Every shipped record beside its prediction. `predict`: `sim.run`."""
     file = load_power()
     rows = []
     for number, record in enumerate(file.records, 1):
         if progress is not None:
             progress(f"record {number} of {len(file.records)}: {record.id}")
-        rows.append(PowerRow(record, _predicted(record, predict, load_hardware)))
+        rows.append(PowerRow(record, _predicted(record, predict)))
     return PowerReport(tuple(rows), file.orders)
 
 
-def _predicted(record: PowerRecord, predict: Predict, load_hardware: LoadHardware) -> float:
+def _predicted(record: PowerRecord, predict: Predict) -> float:
     if record.quantity.startswith(IDLE):
         return idle_watts(load_hardware(record.run["hardware"]))[record.quantity.removeprefix(IDLE)[:-2]]
     result = predict(**record.run)

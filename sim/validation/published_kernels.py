@@ -97,7 +97,7 @@ def compare_published(published: PublishedFile | None = None) -> PublishedReport
 
 def _compare(hardware: str, record: Published) -> Compared:
     clock = {"gpu.clock": f"{record.clock_mhz} MHz"} if record.clock_mhz else {}
-    machine = Machine(load_hardware(hardware, clock, ()))
+    machine = Machine(load_hardware(hardware, clock))
     runtime = _with_kernel(load_runtime(record.runtime).spec, record)
     bench = KernelBench(machine, runtime)
     ops = launches_of(record.op, runtime, record.dtype, check_shape(record.op, record.dtype, record.shape))

@@ -10,11 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sim.errors import Problem, SpecError
 from sim.paths import find
-from sim.result.tenants import TenantsResult
 from sim.system.tenant_file import TenantFile, read_tenants
+from sim.system.tenants import run_tenants
 from sim.yamlfile import load_yaml, validate_model
 
-RunTenants = Callable[[TenantFile], TenantsResult]
 QUANTITIES = ("alone", "together", "kept")
 
 
@@ -104,13 +103,13 @@ def scenario_of(record: TenantRecord) -> TenantFile:
     return TenantFile.model_validate(data)
 
 
-def validate_tenants(run: RunTenants, progress: Callable[[str], None] | None = None) -> TenantReport:
-    """Every record beside its scenario. `run`: simulates a scenario."""
+def validate_tenants(progress: Callable[[str], None] | None = None) -> TenantReport:
+    """Every record beside its scenario."""
     rows = []
     for record in load_tenants():
         if progress is not None:
             progress(record.id)
-        row = run(scenario_of(record)).row(record.tenant)
+        row = run_tenants(scenario_of(record)).row(record.tenant)
         rows.append(TenantComparison(record, row.alone.rate, row.together.rate))
     return TenantReport(tuple(rows))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,13 @@ def test_result_has_what_a_script_wants(result: sim.RunResult) -> None:
     assert result.prefill_tok_s == pytest.approx(16 / result.ttft_s)
     assert result.e2e_s == pytest.approx(result.ttft_s + 2 * result.tpot_s)
     assert result.phases["decode"]["time_s"] == pytest.approx(2 * result.tpot_s)
+
+
+def test_a_result_travels_between_processes_whole(result: sim.RunResult) -> None:
+    there = pickle.loads(pickle.dumps(result))
+    assert there.summary() == result.summary()
+    assert there.energy == result.energy
+    assert there.memory_timeline == result.memory_timeline
 
 
 def test_what_does_not_fit_is_a_result() -> None:

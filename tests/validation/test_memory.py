@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 import sim
-from sim.api import load_hardware
 from sim.cli import main
 from sim.system.prepared import Prepared, prepare
 from sim.validation.memory import MemoryFacts, MemoryReport, SizeRow, VerdictRow, load_facts, validate_memory
@@ -21,7 +20,7 @@ FACTS = load_facts()
 
 
 def prepared(settings: Mapping[str, object] | None = None, **named: Any) -> Prepared:
-    return prepare(named, settings or {}, None, (), "off", load_hardware)
+    return prepare(named, settings or {}, None, (), "off")
 
 
 def test_every_fact_has_its_own_source():

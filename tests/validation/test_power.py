@@ -15,7 +15,7 @@ pytestmark = pytest.mark.validation
 
 @pytest.fixture(scope="module")
 def report() -> PowerReport:
-    return validate_power(sim.run, sim.load_hardware)
+    return validate_power(sim.run)
 
 
 def test_every_target_holds(report: PowerReport) -> None:

@@ -57,14 +57,14 @@ def test_every_broken_target_is_named() -> None:
 )
 def test_a_record_is_compared_in_the_quantity_it_measured(quantity: str, expected: Callable[..., float]) -> None:
     record = _record(quantity=quantity, phase="decode")
-    found = study._predicted(record, sim.run, sim.load_hardware)
+    found = study._predicted(record, sim.run)
     assert found == pytest.approx(expected(sim.run(**record.run).energy))
 
 
 def test_a_cap_is_compared_with_the_same_run_without_it() -> None:
     run = {"model": "qwen3-0.6b", "runtime": "vllm", "prompt": 2048, "output": 0}
     record = _record(quantity="rate_at_cap", phase="prefill", run=run | {"set": {"power.clock_cap": "1500 MHz"}})
-    found = study._predicted(record, sim.run, sim.load_hardware)
+    found = study._predicted(record, sim.run)
     held, free = sim.run(**record.run).prefill_tok_s, sim.run(**run).prefill_tok_s
     assert held is not None
     assert free is not None
@@ -74,7 +74,7 @@ def test_a_cap_is_compared_with_the_same_run_without_it() -> None:
 
 def test_idle_needs_no_run() -> None:
     record = _record(quantity="idle_package_w", run={"hardware": "dgx-spark"})
-    assert study._predicted(record, sim.run, sim.load_hardware) == pytest.approx(5 + 11.5)
+    assert study._predicted(record, sim.run) == pytest.approx(5 + 11.5)
 
 
 def test_figures_tell_what_was_fitted_apart() -> None:
