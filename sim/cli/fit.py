@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.cli.load import unused
-from sim.cli.parser import add_plot, add_shared, count, plot_target
+from sim.cli.parser import add_model, add_plot, add_shared, plot_target
 from sim.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -30,15 +30,7 @@ ARGUMENTS = ("file", "model", "runtime", "hardware", "quant", "kv_dtype", "batch
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
     parser.add_argument("file", nargs="?", help="a scenario of kind run: path or name")
-    parser.add_argument("--model", help="card name, Hugging Face id, or path to a config.json")
-    parser.add_argument("--runtime", help="NAME[@VERSION], e.g. llama.cpp@b7941, vllm")
-    parser.add_argument("--hardware", help="machine (default dgx-spark)")
-    parser.add_argument("--quant", help="recipe (default: what the checkpoint says)")
-    parser.add_argument("--kv-dtype", help="format of the KV cache (default: the runtime's)")
-    parser.add_argument("--batch", type=count, metavar="N", help="sequences (default 1)")
-    parser.add_argument("--prompt", type=count, metavar="N", help="new tokens per sequence (default 2048)")
-    parser.add_argument("--depth", type=count, metavar="N", help="tokens already cached per sequence (default 0)")
-    parser.add_argument("--output", type=count, metavar="N", help="tokens to generate per sequence (default 128)")
+    add_model(parser)
     parser.add_argument(
         "--beside", action="append", default=[], metavar="MODEL[,KEY=VALUE...]", help="another model (repeatable)"
     )

@@ -52,6 +52,19 @@ def error_object(exit_code: int, problems: Sequence[Mapping[str, object]]) -> st
     return json.dumps({"schema": "sparksim.error/1", "exit_code": exit_code, "problems": full})
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The flags that say which model runs how, and on what."""
+    parser.add_argument("--model", help="card name, Hugging Face id, or path to a config.json")
+    parser.add_argument("--runtime", help="NAME[@VERSION], e.g. llama.cpp@b7941, vllm")
+    parser.add_argument("--hardware", help="machine (default dgx-spark)")
+    parser.add_argument("--quant", help="recipe (default: what the checkpoint says)")
+    parser.add_argument("--kv-dtype", help="format of the KV cache (default: the runtime's)")
+    parser.add_argument("--batch", type=count, metavar="N", help="sequences (default 1)")
+    parser.add_argument("--prompt", type=count, metavar="N", help="new tokens per sequence (default 2048)")
+    parser.add_argument("--depth", type=count, metavar="N", help="tokens already cached per sequence (default 0)")
+    parser.add_argument("--output", type=count, metavar="N", help="tokens to generate per sequence (default 128)")
+
+
 def add_shared(parser: argparse.ArgumentParser) -> None:
     """The flags of every simulating verb."""
     parser.add_argument(

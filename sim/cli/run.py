@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.cli import load, serve, tenants
-from sim.cli.parser import add_shared, count
+from sim.cli.parser import add_model, add_shared
 from sim.cli.progress import ProgressLine
 
 ARGUMENTS = (
@@ -41,15 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """The flags that say what is run, for every verb that runs it."""
-    parser.add_argument("--model", help="card name, Hugging Face id, or path to a config.json")
-    parser.add_argument("--runtime", help="NAME[@VERSION], e.g. llama.cpp@b7941, vllm")
-    parser.add_argument("--hardware", help="machine (default dgx-spark)")
-    parser.add_argument("--quant", help="recipe (default: what the checkpoint says)")
-    parser.add_argument("--kv-dtype", help="format of the KV cache (default: the runtime's)")
-    parser.add_argument("--batch", type=count, metavar="N", help="sequences (default 1)")
-    parser.add_argument("--prompt", type=count, metavar="N", help="new tokens per sequence (default 2048)")
-    parser.add_argument("--depth", type=count, metavar="N", help="tokens already cached per sequence (default 0)")
-    parser.add_argument("--output", type=count, metavar="N", help="tokens to generate per sequence (default 128)")
+    add_model(parser)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--full", action="store_true", help="simulate every CTA and K-step")
     mode.add_argument("--folded", action="store_true", help="advance steady states in closed form (default)")

@@ -12,7 +12,7 @@ from typing import Any
 from sim.workload.layer_spec import AttentionSpec, DenseFfn, LayerSpec, MoeFfn
 from sim.workload.mixer_spec import GatedDeltaSpec, KdaSpec, LatentSpec, Mamba2Spec, ShortConvSpec
 from sim.workload.mixers import gated_delta, kda, latent, mamba2, short_conv
-from sim.workload.op import Attention, Op
+from sim.workload.op import Op
 from sim.workload.op_builder import OpBuilder
 from sim.workload.sparse_mixers import choose_keys, compressed, read_chosen
 from sim.workload.sparse_spec import CompressedSpec
@@ -176,22 +176,10 @@ class LayerBuilder(OpBuilder):
             self.launch("kv_store", tokens * (a.kv_width + a.v_width))
 
     def _scores(self, a: AttentionSpec) -> None:
-        one, padding = self.one, self.runtime.kv_padding_tokens
-        window = self._window(a.window)
-        self.add(
-            Attention,
-            "attention_mixed" if self.model.has_mixed_heads else "attention",
-            batch=one.sequences,
-            heads=a.heads,
-            kv_heads=a.kv_heads,
-            head_dim=a.head_dim,
-            value_dim=a.values,
-            query=one.query,
-            context=max(one.query, -(-one.context // padding) * padding),
-            window=window if window is not None and window < one.context else None,
-            kv_dtype=self.kv_dtype,
-            dtype=self.runtime.activation_dtype,
-        )
+        site = "attention_mixed" if self.model.has_mixed_heads else "attention"
+        window, seen = self._window(a.window), self.one.context
+        read = window if window is not None and window < seen else None
+        self.attend(site, a.heads, a.kv_heads, a.head_dim, a.values, seen, window=read)
 
     def _window(self, window: int | None) -> int | None:
         """Keys that a windowed layer reads: its window, or the ring of window and ubatch that holds it.

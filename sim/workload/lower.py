@@ -194,19 +194,25 @@ def build_step(
 ) -> Step:
     """One forward pass as blocks of ops."""
     builder = LayerBuilder(model, quant, runtime, one, kv_dtype)
+    tokens = one.sequences * one.query
+    return Step(name, step_blocks(builder, quant, tokens), weight, tokens=tokens, context=one.context)
+
+
+def step_blocks(builder: LayerBuilder, quant: QuantRecipe, tokens: int) -> tuple[Block, ...]:
+    """Head, layers in cycles, and tail of a pass over `tokens`; the last layer apart where not all outputs are wanted."""
+    model, outputs = builder.model, builder.one.outputs
     layers = [(layer, quant.signature(index, len(model.layers))) for index, layer in enumerate(model.layers)]
-    is_short = one.outputs < one.sequences * one.query and runtime.logits == "last"
+    is_short = outputs < tokens and builder.runtime.logits == "last"
     blocks = [Block(tuple(builder.head_of_step()))]
-    body = layers[:-1] if is_short else layers
-    for cycle, repeat in runs_of_layers(body):
+    for cycle, repeat in runs_of_layers(layers[:-1] if is_short else layers):
         ops: list[Op] = []
         for position, index in enumerate(cycle):
             ops += builder.layer(model.layers[index], index, f"L{position}" if len(cycle) > 1 else "L")
         blocks.append(Block(tuple(ops), repeat))
     if is_short:
-        blocks.append(Block(tuple(builder.layer(model.layers[-1], len(layers) - 1, "last", outputs=one.outputs))))
+        blocks.append(Block(tuple(builder.layer(model.layers[-1], len(layers) - 1, "last", outputs=outputs))))
     blocks.append(Block(tuple(builder.tail_of_step())))
-    return Step(name, tuple(b for b in blocks if b.ops), weight, tokens=one.sequences * one.query, context=one.context)
+    return tuple(block for block in blocks if block.ops)
 
 
 def runs_of_layers(layers: list[tuple[LayerSpec, Hashable]]) -> list[tuple[list[int], int]]:

@@ -8,14 +8,13 @@ whose output is wanted, can be told by their ids, so that a step's time can be t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from sim.workload.graph import Block, Step
+from sim.workload.graph import Step
 from sim.workload.layer import LayerBuilder
 from sim.workload.layer_spec import LayerSpec
-from sim.workload.lower import Pass, runs_of_layers
+from sim.workload.lower import Pass, step_blocks
 from sim.workload.model import ModelSpec
-from sim.workload.op import Op
 from sim.workload.quant import QuantRecipe
 from sim.workload.runtime import RuntimeSpec
 
@@ -99,17 +98,4 @@ def build_mixed_step(
 ) -> Step:
     """One forward pass over unlike sequences as blocks of ops."""
     builder = MixedBuilder(model, quant, runtime, mixed, kv_dtype)
-    layers = [(layer, quant.signature(index, len(model.layers))) for index, layer in enumerate(model.layers)]
-    is_short = mixed.outputs < mixed.tokens and runtime.logits == "last"
-    blocks = [Block(tuple(builder.head_of_step()))]
-    for cycle, repeat in runs_of_layers(layers[:-1] if is_short else layers):
-        ops: list[Op] = []
-        for position, index in enumerate(cycle):
-            ops += builder.layer(model.layers[index], index, f"L{position}" if len(cycle) > 1 else "L")
-        blocks.append(Block(tuple(ops), repeat))
-    if is_short:
-        blocks.append(Block(tuple(builder.layer(model.layers[-1], len(layers) - 1, "last", outputs=mixed.outputs))))
-    blocks.append(Block(tuple(builder.tail_of_step())))
-    return replace(
-        Step(name, tuple(block for block in blocks if block.ops), 1.0), tokens=mixed.tokens, context=mixed.context
-    )
+    return Step(name, step_blocks(builder, quant, mixed.tokens), 1.0, tokens=mixed.tokens, context=mixed.context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.workload.mixer_spec import GatedDeltaSpec, KdaSpec, LatentSpec, Mamba2Spec, ShortConvSpec
-from sim.workload.op import Attention, Scan
+from sim.workload.op import Scan
 from sim.workload.op_builder import OpBuilder
 from sim.workload.sparse_mixers import choose_keys, read_chosen
 
@@ -125,7 +125,7 @@ def _absorbed(build: OpBuilder, spec: LatentSpec, index: int) -> None:
     if spec.index:
         read_chosen(build, spec.index, spec.heads, 1, spec.latent, spec.kv_rank, is_latent=True)
     else:
-        _scores(build, spec.heads, 1, spec.latent, spec.kv_rank, is_latent=True)
+        build.attend("attention", spec.heads, 1, spec.latent, spec.kv_rank, one.context, is_latent=True)
     if one.query == 1:
         build.launch("attn_reduce", one.sequences * spec.heads * spec.kv_rank)
     build.gemm("v_absorb", "attn_kv_b", tokens, spec.heads * spec.value_dim, spec.kv_rank, index)
@@ -137,22 +137,5 @@ def _expanded(build: OpBuilder, spec: LatentSpec, index: int) -> None:
     width = spec.heads * (spec.nope_dim + spec.value_dim)
     build.gemm("kv_b", "attn_kv_b", seen, width, spec.kv_rank, index)
     build.launch("latent_copy", seen * (width + spec.heads * spec.rope_dim))
-    _scores(build, spec.heads, spec.heads, spec.nope_dim + spec.rope_dim, spec.value_dim, is_latent=False)
-
-
-def _scores(build: OpBuilder, heads: int, kv_heads: int, head_dim: int, value_dim: int, *, is_latent: bool) -> None:
-    one, padding = build.one, build.runtime.kv_padding_tokens
-    build.add(
-        Attention,
-        "attention",
-        batch=one.sequences,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=head_dim,
-        value_dim=value_dim,
-        is_latent=is_latent,
-        query=one.query,
-        context=max(one.query, -(-one.context // padding) * padding),
-        kv_dtype=build.kv_dtype if is_latent else build.runtime.activation_dtype,
-        dtype=build.runtime.activation_dtype,
-    )
+    dim, plain = spec.nope_dim + spec.rope_dim, build.runtime.activation_dtype
+    build.attend("attention", spec.heads, spec.heads, dim, spec.value_dim, build.one.context, plain, is_latent=False)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from sim.errors import Problem, WorkloadError
 from sim.workload.layer_spec import MoeFfn
 from sim.workload.model import ModelSpec
-from sim.workload.op import Elementwise, Gemm, GroupedGemm, Op
+from sim.workload.op import Attention, Elementwise, Gemm, GroupedGemm, Op
 from sim.workload.quant import QuantRecipe, kernels_of
 from sim.workload.runtime import RuntimeSpec
 
@@ -88,6 +88,34 @@ class OpBuilder:
             after = (self.previous, *extra) if self.previous else extra
             fields = launch.fields(elements, rows or self.tokens)
             self.add(Elementwise, site, after, dtype=self.runtime.activation_dtype, **fields)
+
+    def attend(
+        self,
+        site: str,
+        heads: int,
+        kv_heads: int,
+        head_dim: int,
+        value_dim: int | None,
+        keys: int,
+        kv_dtype: str | None = None,
+        **fields: Any,
+    ) -> None:
+        """Attention of the pass over `keys` of every sequence, padded as the runtime's cache is."""
+        one, padding = self.one, self.runtime.kv_padding_tokens
+        self.add(
+            Attention,
+            site,
+            batch=one.sequences,
+            heads=heads,
+            kv_heads=kv_heads,
+            head_dim=head_dim,
+            value_dim=value_dim,
+            query=one.query,
+            context=max(one.query, ceil(keys / padding) * padding),
+            kv_dtype=kv_dtype or self.kv_dtype,
+            dtype=self.runtime.activation_dtype,
+            **fields,
+        )
 
     def gemm(self, site: str, tensor: str, m: int, n: int, k: int, index: int, *, is_gated: bool = False) -> None:
         """A product with the weights of a tensor class, and what its kernel wants launched before it."""

@@ -65,7 +65,8 @@ def compressed(build: OpBuilder, spec: CompressedSpec, index: int) -> None:
         if spec.ratio:
             build.launch("sparse_concat", one.sequences * seen * dim)
             build.launch("sparse_mask", tokens * seen)
-        _masked(build, spec.heads, 1, dim, dim, seen, is_latent=True)
+        # Not chosen is masked, but read and multiplied.
+        build.attend("attention_sparse", spec.heads, 1, dim, dim, seen, is_latent=True)
     else:
         mean = max(1, _mean(build, spec.keys))
         _attention(build, "attention_sparse", spec.heads, 1, dim, dim, mean, seen, is_latent=True)
@@ -73,27 +74,6 @@ def compressed(build: OpBuilder, spec: CompressedSpec, index: int) -> None:
         build.launch("attn_reduce", one.sequences * spec.q_width)
     build.launch("latent_rope", tokens * spec.heads * spec.rope_dim)  # the values' rotation is taken back
     build.gemm("o_a", "attn_o_a", tokens, spec.out_width, spec.q_width // spec.groups, index)
-
-
-def _masked(
-    build: OpBuilder, heads: int, kv_heads: int, head_dim: int, value_dim: int, seen: int, *, is_latent: bool
-) -> None:
-    """Attention as if all of the `seen` keys were wanted: what is not chosen is masked, but read and multiplied."""
-    one, padding = build.one, build.runtime.kv_padding_tokens
-    build.add(
-        Attention,
-        "attention_sparse",
-        batch=one.sequences,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=head_dim,
-        value_dim=value_dim,
-        is_latent=is_latent,
-        query=one.query,
-        context=max(one.query, ceil(seen / padding) * padding),
-        kv_dtype=build.kv_dtype,
-        dtype=build.runtime.activation_dtype,
-    )
 
 
 def _mean(build: OpBuilder, keys_of: Callable[[int], int]) -> int:
