@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
@@ -38,6 +39,8 @@ _DATA = (".json", ".jsonl", ".csv")
 _SEPARATORS = re.compile(r"[-_./\s]+")
 _ALIASES = re.compile(r"^aliases:.*(?:\n(?:[ \t-].*|[ \t]*|\].*)$)*", re.MULTILINE)
 _MOST_SHOWN = 40
+_FRESH_NS = 2_000_000_000
+"""A folder that changed less long ago may change again without its time of change telling."""
 
 
 def is_path(argument: str) -> bool:
@@ -138,16 +141,26 @@ def _cards(kind: str, roots: Sequence[Path]) -> Iterator[tuple[str, Path]]:
     """(name, file) of a kind, in the order in which they are searched; cards before plain data."""
     skipped = _NOT_CARDS.get(kind, frozenset())
     for root in roots:
-        folder = root / FOLDERS[kind]
-        try:
-            files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        except OSError:
-            continue
+        files = _files_in(root / FOLDERS[kind])
         for suffixes in (_CARDS, _DATA):
             for path in files:
                 stem = path.stem.removesuffix("_config")
                 if path.suffix in suffixes and not path.stem.endswith("hf_quant_config") and stem not in skipped:
                     yield stem, path
+
+
+def _files_in(folder: Path) -> tuple[Path, ...]:
+    """The files of a folder, sorted; read again when it changed, and while its last change is too fresh to tell."""
+    try:
+        changed = folder.stat().st_mtime_ns
+        return (_listed if time.time_ns() - changed > _FRESH_NS else _listed.__wrapped__)(folder, changed)
+    except OSError:
+        return ()
+
+
+@cache
+def _listed(folder: Path, _changed: int) -> tuple[Path, ...]:
+    return tuple(sorted(path for path in folder.iterdir() if not path.name.startswith(".")))
 
 
 def _not_found(kind: str, name: str, roots: Sequence[Path]) -> Problem:

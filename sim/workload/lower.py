@@ -199,7 +199,7 @@ def build_step(
 
 
 def step_blocks(builder: LayerBuilder, quant: QuantRecipe, tokens: int) -> tuple[Block, ...]:
-    """Head, layers in cycles, and tail of a pass over `tokens`; the last layer apart where not all outputs are wanted."""
+    """Head, layers in cycles, tail of a pass over `tokens`; the last layer apart where not all outputs are wanted."""
     model, outputs = builder.model, builder.one.outputs
     layers = [(layer, quant.signature(index, len(model.layers))) for index, layer in enumerate(model.layers)]
     is_short = outputs < tokens and builder.runtime.logits == "last"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,18 @@ def test_names_are_listed_once_and_sorted(tmp_path: Path) -> None:
     assert names == sorted(names)
     assert "qwen3_8b" in names
     assert "qwen3-8b" not in names
+
+
+@pytest.mark.parametrize("age_s", [0, 3600])
+def test_a_file_that_comes_later_is_found(tmp_path: Path, age_s: int) -> None:
+    # Within one tick of the file system's clock a folder's time of change may stay what it was.
+    folder = tmp_path / "hwspecs"
+    folder.mkdir()
+    (folder / "first.yaml").write_text("")
+    then = time.time_ns() - age_s * 10**9
+    os.utime(folder, ns=(then, then))
+    assert "first" in available("hardware", [tmp_path])
+    (folder / "second.yaml").write_text("")
+    if not age_s:
+        os.utime(folder, ns=(then, then))
+    assert "second" in available("hardware", [tmp_path])
