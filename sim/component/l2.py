@@ -39,7 +39,7 @@ class L2Spec(ComponentSpec):
 
     requester_queue: Bytes = Field(
         default=1024,
-        description="bytes of one requester (a warp) that L2 and all behind it take in at a time; more waits at the SM",
+        description="bytes of one warp that stand in line at its SM's ways to L2 and memory; more waits in the warp",
     )
 
     @property

@@ -15,7 +15,7 @@ CUDA_UNITS = frozenset({"fp32", "int8_dp4a"})
 class Device:
     """What the device level knows of the machine (resolved from the components): rates in units per second.
 
-    `requester_bytes`: how much of one requester's traffic the memory system takes in at a time. `side_cache_...`: the
+    `requester_bytes`: how much of one warp's traffic stands in line at its SM at a time. `side_cache_...`: the
     memory-side cache, as far as the GPU's reads look into it (0 bytes: they do not).
     """
 

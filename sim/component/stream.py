@@ -2,13 +2,14 @@
 
 Each warp keeps a number of pieces (what its 32 lanes ask for at once, at most 512 B) outstanding and takes them in
 order. A piece crosses the same hops as a kernel's fetch; the memory controllers' hop is split into its channels, and an
-address decides which of them serve it and which page it needs. Arbitration is by requester (`WarpQueue`) on the GPU and
-by tenant at the channels: the GPU is one of them, a cluster of CPU cores, the NIC or a drive others.
+address decides which of them serve it and which page it needs. Arbitration is by SM on the GPU (`Port`, `WarpQueue`)
+and by tenant at the channels: the GPU is one of them, a cluster of CPU cores, the NIC or a drive others.
 """
 
 from __future__ import annotations
 
 import gc
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from sim.component.profile import Device
 from sim.component.sm import GOLDEN
-from sim.component.stream_warp import Arrived, Counted, Gang, Piece, Stream, Touch, Warp, WarpQueue
+from sim.component.stream_warp import Arrived, Counted, Gang, Piece, Ports, Stream, Touch, Warp, WarpQueue
 from sim.component.tlb import Translations
 from sim.component.transfer import Hop, Part, across
 from sim.engine import Engine, TenantServer
@@ -26,7 +27,7 @@ GPU = "gpu"
 """The GPU's name among the tenants of the memory."""
 STRIDE = 7
 """Channels from one load of another component to its next: no multiple of a number of channels."""
-MakeQueue = Callable[[Engine, float], WarpQueue]
+MakeQueue = Callable[[Engine, float, Ports], WarpQueue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,9 @@ class _Mark:
 class StreamRun:
     """Streams, and who runs beside them, on one device.
 
-    `make_queue`: a requester's queue from its room in bytes (a test swaps another arbitration in). `translations`: the
-    pages that are known; None: all are. `has_tenants`: others than the GPU use the channels too (`add_tenant`).
+    `make_queue`: a warp's queue from its room in bytes and its SM's ports (a test swaps another arbitration in).
+    `translations`: the pages that are known; None: all are. `has_tenants`: others than the GPU use the channels too
+    (`add_tenant`).
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class StreamRun:
         """Whether something comes from a cache behind the link: its bytes are counted there."""
         self.counted = {name: Counted() for name in ("streams", "chase", "neighbour")}
         self._live = 0
+        self._ports: defaultdict[int, Ports] = defaultdict(dict)
         self._make_queue = make_queue
         self._finished = engine.event()
         self._ways: dict[tuple[str, Piece], tuple[list[Part], float, int]] = {}
@@ -112,28 +115,28 @@ class StreamRun:
         ports = enumerate(shared.port(tenant) for shared in self._shared)
         return tuple(self._memory.channel(engine, each, n, port) for each, port in ports)
 
-    def add_stream(self, stream: Stream) -> None:
-        """Let a warp run its program."""
+    def add_stream(self, stream: Stream, sm: int) -> None:
+        """Let a warp of an SM run its program."""
         self._live += 1
-        warp = Warp(self, stream, self._queue(), self._ended)
+        warp = Warp(self, stream, self._queue(sm), self._ended)
         self.engine.call_after(stream.start_ps, warp.begin)
 
-    def add_chase(self, touches: Iterator[Touch]) -> None:
-        """One load of one thread after the other, each address known only when the one before has arrived.
+    def add_chase(self, touches: Iterator[Touch], sm: int) -> None:
+        """One load of one thread of an SM after the other, each address known only when the one before has arrived.
 
         It does not wait for the issue of a whole warp's lanes, and what L2's latency says of a lone load holds for it.
         """
         chase = Stream(touches, ("random",), 1, 0, self.counted["chase"])
-        Warp(self, chase, self._queue(), lambda: None).begin()
+        Warp(self, chase, self._queue(sm), lambda: None).begin()
 
-    def add_neighbour(self, warps: list[Iterator[Touch]], pause_ps: int, start_ps: int) -> None:
-        """A CTA whose warps load a piece each, wait for each other, compute for `pause_ps`, and load again."""
+    def add_neighbour(self, warps: list[Iterator[Touch]], pause_ps: int, start_ps: int, sm: int) -> None:
+        """A CTA of an SM whose warps load a piece each, wait for each other, compute for `pause_ps`, and load again."""
         gang = Gang(pause_ps, self.counted["neighbour"])
         members = [
             Warp(
                 self,
                 Stream(touches, ("read",), 1, start_ps, gang.counted, self.device.issue_ps, gang),
-                self._queue(),
+                self._queue(sm),
                 _end,
             )
             for touches in warps
@@ -155,7 +158,7 @@ class StreamRun:
         latency_ps = sum(hop.latency_ps for hop in way)
         fastest_s = max(n_bytes / hop.rates[access] for hop in way)
         depth = 4 + int(latency_ps / 1e12 / fastest_s) if most_bytes is None else max(1, int(most_bytes / n_bytes))
-        queue = WarpQueue(self.engine, 2 * n_bytes)
+        queue = WarpQueue(self.engine, 2 * n_bytes, {})
 
         def arrived() -> None:
             queue.fetch(parts, n_bytes, latency_ps, arrived)
@@ -172,7 +175,7 @@ class StreamRun:
         channels = self._channels_of.get(tenant) or self._channels_of.setdefault(tenant, self._channels(tenant))
         parts = [[Part(channel, n_bytes, "random")] for channel in channels]
         service_ps = round(n_bytes / channels[0].rates["random"] * 1e12)
-        queue, counted = WarpQueue(self.engine, n_bytes), self.counted["chase"]
+        queue, counted = WarpQueue(self.engine, n_bytes, {}), self.counted["chase"]
         began = self.engine.clock
 
         def load() -> None:
@@ -189,8 +192,8 @@ class StreamRun:
 
         load()
 
-    def _queue(self) -> WarpQueue:
-        return self._make_queue(self.engine, self.device.requester_bytes)
+    def _queue(self, sm: int) -> WarpQueue:
+        return self._make_queue(self.engine, self.device.requester_bytes, self._ports[sm])
 
     def send(self, queue: WarpQueue, touch: Touch, access: str, extra_ps: int, arrived: Arrived) -> float:
         """Send a piece on its way; its bytes."""

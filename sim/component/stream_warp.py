@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sim.component.transfer import Part
-from sim.engine import Engine
+from sim.engine import Engine, FairServer
 
 Arrived = Callable[[], None]
 
@@ -33,18 +33,54 @@ Touch = tuple[Piece, int]
 """A piece, and the page that it lies in."""
 
 
-class WarpQueue:
-    """One requester's pieces, in order: the memory system takes in `room` bytes of them at a time, the rest waits.
+class Port:
+    """The way of one SM into a server: its pieces go in order; one at a time is served beside those of other SMs."""
 
-    It is the bounded queue that each requester has there; what is inside is served round robin with what others have
-    inside, in its fluid limit, so that nobody who asks for little waits behind all that others would like to have.
+    __slots__ = ("_queue", "_served", "_server")
+
+    def __init__(self, server: FairServer) -> None:
+        self._server = server
+        self._queue: deque[tuple[Part, Arrived]] = deque()
+        self._served: Arrived | None = None
+
+    def submit(self, part: Part, done: Arrived) -> None:
+        """Queue a part behind those that came before; call `done` when it is through."""
+        if self._served is None:
+            self._begin(part, done)
+        else:
+            self._queue.append((part, done))
+
+    def _begin(self, part: Part, done: Arrived) -> None:
+        hop, n_bytes, access, _ = part
+        self._served = done
+        hop.moved[access] += n_bytes
+        self._server.submit(n_bytes / hop.rates[access], 1.0, self._finish)
+
+    def _finish(self) -> None:
+        done, self._served = self._served, None
+        if self._queue:
+            self._begin(*self._queue.popleft())
+        if done is not None:
+            done()
+
+
+Ports = dict[FairServer, Port]
+"""The ports of one SM, by the server that they lead into."""
+
+
+class WarpQueue:
+    """One warp's pieces, in order: the ports of its SM take in `room` bytes of them at a time, the rest waits.
+
+    Servers go round the SMs (in the fluid limit of small pieces), and an SM's own pieces stand in line: who asks for
+    little waits for what its own SM has sent before, and not for what all others would like to have.
     """
 
-    __slots__ = ("_engine", "_held", "_room", "_waiting")
+    __slots__ = ("_engine", "_held", "_ports", "_room", "_waiting")
 
-    def __init__(self, engine: Engine, room: float) -> None:
+    def __init__(self, engine: Engine, room: float, ports: Ports) -> None:
         self._engine = engine
         self._room = room
+        self._ports = ports
         self._held = 0.0
         self._waiting: deque[tuple[Sequence[Part], float, int, Arrived]] = deque()
 
@@ -57,13 +93,11 @@ class WarpQueue:
 
     def _start(self, parts: Sequence[Part], n_bytes: float, latency_ps: int, arrived: Arrived) -> None:
         self._held += n_bytes
-        left = 0
-        served = []
+        served = [part for part in parts if not part.is_hidden]
+        left = len(served)
         for part in parts:
-            part.hop.moved[part.access] += part.n_bytes
-            if not part.is_hidden:
-                left += 1
-                served.append(part)
+            if part.is_hidden:
+                part.hop.moved[part.access] += part.n_bytes
 
         def part_done() -> None:
             nonlocal left
@@ -74,8 +108,12 @@ class WarpQueue:
                 while self._waiting and (not self._held or self._held + self._waiting[0][1] <= self._room):
                     self._start(*self._waiting.popleft())
 
-        for hop, size, access, _ in served:
-            hop.server(access).submit(size / hop.rates[access], 1.0, part_done)
+        for part in served:
+            server = part.hop.server(part.access)
+            port = self._ports.get(server)
+            if port is None:
+                port = self._ports[server] = Port(server)
+            port.submit(part, part_done)
 
 
 @dataclass(slots=True)

@@ -130,16 +130,21 @@ class _Setting:
             counted = self.run.counted["streams"]
             issue_ps = self.device.issue_ps
             program = Stream(pieces, accesses, request.depth, self._start_ps(number), counted, issue_ps, gang, first)
-            self.run.add_stream(program)
+            self.run.add_stream(program, self._sm_of(number // request.warps))
 
     def _start_ps(self, number: int) -> int:
         """When the `number`-th requester begins: they are spread over a round, for they do not run in lock step."""
         return round(number * GOLDEN % 1.0 * self._spread_ps)
 
     def add_chases(self, n: int) -> None:
-        """The dependent chase, or `n` of them that stand for it."""
+        """The dependent chase behind the streams' CTAs, or `n` of them that stand for it."""
         for number in range(n):
-            self.run.add_chase(scattered(self._cutter(PIECE), self.seed + 1 + number))
+            sm = self._sm_of(self.request.ctas + number)
+            self.run.add_chase(scattered(self._cutter(PIECE), self.seed + 1 + number), sm)
+
+    def _sm_of(self, cta: int) -> int:
+        """CTAs are dealt out to SMs in turn, those of a second kernel behind those of the first."""
+        return cta % self.machine.gpu.sms
 
     def add_neighbours(self, neighbour: Neighbour) -> None:
         """Each CTA of the kernel beside reads a part of its own of the memory, from its beginning to its end."""
@@ -147,7 +152,8 @@ class _Setting:
         rows = Rows(cutter, neighbour.ctas, neighbour.warps)
         for cta in range(neighbour.ctas):
             warps = [rows.of(cta * neighbour.warps + warp) for warp in range(neighbour.warps)]
-            self.run.add_neighbour(warps, round(neighbour.pause_ns * 1e3), self._start_ps(cta))
+            start_ps, sm = self._start_ps(cta), self._sm_of(self.request.ctas + cta)
+            self.run.add_neighbour(warps, round(neighbour.pause_ns * 1e3), start_ps, sm)
 
     def add_tenant(self, each: str) -> None:
         """A component that moves data beside, over all of its ways to memory; of a cluster each core is a requester."""
@@ -206,7 +212,8 @@ class _Setting:
             window = max(window, TENANT_WINDOW_PS)
         if request.has_chase:
             window = max(window, CHASE_LOADS * (round_trip + round_ps) // self.n_chases)
-        return 3 * round_trip + round_ps + self.walk_ps, window
+        # Until then some hops are ahead of others with what everybody has inside.
+        return 3 * (round_trip + round_ps) + self.walk_ps, window
 
 
 def _names(machine: Machine, each: str) -> list[str]:
@@ -260,6 +267,6 @@ def chase(machine: Machine, footprint: int, granule: int) -> float:
     device = machine.device(engine)
     translations = _translations(device, footprint, is_random=granule < device.tlb_page_bytes)
     run = StreamRun(device, engine, machine.memory.channels, translations=translations)
-    run.add_chase(slots(_cutter(machine, device, footprint, min(granule, LOAD)), granule, 0))
+    run.add_chase(slots(_cutter(machine, device, footprint, min(granule, LOAD)), granule, 0), 0)
     seen = run.observe(0, CHASE_LOADS * (run.round_trip_ps + device.walk_ps)).chase
     return seen.latency_ps / seen.pieces / 1e12

@@ -6,17 +6,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from math import inf
 from statistics import mean
 from typing import Any
 
 from sim.component import kernel_run
 from sim.component.panel_cache import PanelCache
 from sim.component.stream import MakeQueue
-from sim.component.stream_warp import WarpQueue
-from sim.component.transfer import Part
+from sim.component.stream_warp import Ports, WarpQueue
 from sim.cost.kernel import Lowering
 from sim.cost.program import Kernel
-from sim.engine import Engine, FairServer, Flow
 from sim.hwspec import HardwareSpec
 from sim.system.machine import Machine
 from sim.system.plugins import load_hardware
@@ -31,9 +30,9 @@ DEEP_PIECES = 16
 STREAMS = (
     "in-flight-random-w1-d1-c1", "in-flight-random-w4-d2-c1", "in-flight-tile-w4-d1-c1", "in-flight-tile-w4-d4-c1",
     "in-flight-flat-w4-d1-c2", "loaded-48", "loaded-192", "bw_fleet_copy_cont_p50_rank_0", "gpu_lat_dram_128",
-    "gpu_lat_dram_2m",
+    "gpu_lat_dram_2m", "barrier-tile-w4-d4-c4",
 )  # fmt: skip
-"""The sample of microbenchmarks: below and at the knee, each pattern, loaded latency, copy, ladder."""
+"""The sample of microbenchmarks: below and at the knee, each pattern, loaded latency, copy, ladder, barriers."""
 Off = Callable[[], AbstractContextManager[None]]
 Errors = dict[str, float]
 
@@ -57,37 +56,15 @@ class Mechanism:
     is_deep: bool = False
 
 
-class OneQueue(WarpQueue):
-    """Whoever comes first is served first, in one queue per server for all requesters."""
-
-    flows: dict[int, Flow]
-
-    def fetch(self, parts: Sequence[Part], n_bytes: float, latency_ps: int, arrived: Callable[[], None]) -> None:
-        """Send a piece behind everybody's; call `arrived` the latency after its last byte is through."""
-        served = [part for part in parts if not part.is_hidden]
-        left = [len(served)]
-
-        def done(_: FairServer) -> None:
-            left[0] -= 1
-            if not left[0]:
-                self._engine.call_after(latency_ps, arrived)
-
-        for hop, size, access, _ in served:
-            hop.moved[access] += size
-            server = hop.server(access)
-            self.flows.setdefault(id(server), Flow(server)).submit(size / hop.rates[access], 1.0, done)
-
-
 def one_queue() -> MakeQueue:
-    """The wrong arbitration, for one run: makes the queues of its requesters, all of which stand in one line."""
-    shared: dict[int, Flow] = {}
+    """The wrong arbitration, for one run: whoever comes first is served first, in one line for all SMs."""
+    shared: Ports = {}
+    return lambda engine, _room, _ports: WarpQueue(engine, inf, shared)
 
-    def make(engine: Engine, room: float) -> WarpQueue:
-        queue = OneQueue(engine, room)
-        queue.flows = shared
-        return queue
 
-    return make
+def by_warp() -> MakeQueue:
+    """The other wrong arbitration: servers go round the warps, as if each had a way of its own."""
+    return lambda engine, room, _ports: WarpQueue(engine, room, {})
 
 
 @contextmanager
@@ -152,6 +129,7 @@ MECHANISMS = (
     Mechanism("refresh", "the channels never refresh", _without("refresh"), streams=True),
     Mechanism("turnaround", "reads and writes follow each other at once", _without("turnaround"), streams=True),
     Mechanism("fairness", "one first-come queue for all", streams=True, kernels=False, make_queue=one_queue),
+    Mechanism("SM ports", "arbitration by warp", streams=True, kernels=False, make_queue=by_warp),
     Mechanism("translation", "no page walk", _given(tlb__walk="0 ns"), streams=True),
     Mechanism(
         "bytes-in-flight limit", "16 pieces a warp, 64 stages a CTA", streams=True, is_deep=True, regimes=True,

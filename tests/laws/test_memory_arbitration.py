@@ -1,7 +1,7 @@
-"""Do streams, a chase beside them and two tenants share the memory as round robin by requester says, and do channels?
+"""Do streams, a chase beside them and two tenants share the memory as round robin by SM says, and do channels?
 
-Expected values are closed forms: Little's law for what is in flight, the round of a fair arbiter for a load beside N
-requesters (what the memory takes in of each, at the sustained rate), the smaller of memory and link for bandwidth.
+Expected values are closed forms: Little's law for what is in flight, the queue of its own SM for a load beside N warps
+(what the memory takes in of each, at the SM's part of its rate), the smaller of memory and link for bandwidth.
 """
 
 from __future__ import annotations
@@ -60,11 +60,14 @@ def test_one_queue_for_all_breaks_that_law() -> None:
 
 
 @pytest.mark.parametrize("ctas", [48, 96, 192])
-def test_a_load_waits_for_a_round_of_all_requesters(ctas: int) -> None:
-    """Unloaded latency, and what the memory holds of each of the warps (and its own piece) at the sustained rate."""
+def test_a_load_waits_for_what_its_sm_has_sent_before(ctas: int) -> None:
+    """Unloaded latency, and what the SM's warps have inside (and its own piece) at the SM's part of the sustained rate.
+
+    A quarter is left for chance: at which channels the SM's pieces stand; a piece waits for the slower of its halves.
+    """
     unloaded = chase(SPARK, 256 << 20, 64)
-    expected = unloaded + (4 * ctas * SPARK.l2.requester_queue + 512) / SUSTAINED
-    assert beside(8, ctas) == pytest.approx(expected, rel=0.15)
+    inside = 4 * ctas / SPARK.gpu.sms * SPARK.l2.requester_queue + 512
+    assert beside(8, ctas) == pytest.approx(unloaded + inside / (SUSTAINED / SPARK.gpu.sms), rel=0.25)
 
 
 def test_little_law_below_the_knee() -> None:
@@ -78,7 +81,7 @@ def test_little_law_below_the_knee() -> None:
 
 
 def tenants(groups: Sequence[int]) -> list[float]:
-    """Bytes per second of each group of so many CTAs (four warps with four pieces of 512 B) that run side by side."""
+    """Bytes per second of groups of so many CTAs (four warps, four pieces each), each CTA on an SM of its own."""
     engine = Engine()
     run = StreamRun(SPARK.device(engine), engine, SPARK.memory.channels)
     cutter = Cutter(mapping_of(SPARK.memory), Footprint(256 << 20, 512.0, 24 << 20))
@@ -87,10 +90,8 @@ def tenants(groups: Sequence[int]) -> list[float]:
     number = 0
     for group, count in zip(groups, counts, strict=True):
         for _ in range(4 * group):
-            pieces = walks.of(number)
-            run.add_stream(
-                Stream(pieces, ("read",), 4, round(number * GOLDEN % 1 * run.round_trip_ps), count, run.device.issue_ps)
-            )
+            start_ps = round(number * GOLDEN % 1 * run.round_trip_ps)
+            run.add_stream(Stream(walks.of(number), ("read",), 4, start_ps, count, run.device.issue_ps), number // 4)
             number += 1
     engine.run(engine.timeout(20_000_000))
     before = [count.n_bytes for count in counts]
@@ -107,7 +108,7 @@ def test_one_tenant_alone_gets_all_two_share_it() -> None:
     assert first + second == pytest.approx(SUSTAINED, rel=0.03)
     assert first == pytest.approx(second, rel=0.05)
     assert small + large <= SUSTAINED * 1.01
-    assert large / small == pytest.approx(48 / 16, rel=0.1)  # by requester, as many as each tenant has
+    assert large / small == pytest.approx(48 / 16, rel=0.1)  # by SM, as many as each tenant has
 
 
 def wide(channels: int) -> StreamResult:
@@ -118,7 +119,7 @@ def test_channels_double_bandwidth_until_the_link_binds() -> None:
     half, full, double = wide(8), wide(16), wide(32)
     assert half.stream_bytes_per_s == pytest.approx(SUSTAINED / 2, rel=0.02)
     assert full.stream_bytes_per_s == pytest.approx(SUSTAINED, rel=0.02)
-    assert double.stream_bytes_per_s == pytest.approx(LINK, rel=0.02)
+    assert double.stream_bytes_per_s == pytest.approx(LINK, rel=0.03)
     assert [each.bound for each in (half, full, double)] == ["memory", "memory", "link"]
 
 
@@ -150,11 +151,14 @@ def test_a_memory_side_cache_serves_the_gpu_only_where_it_says_so_and_fits() -> 
 
 @pytest.mark.parametrize("pattern", ["tile", "random"])
 def test_folded_is_full_within_a_per_cent(pattern: str) -> None:
-    request = StreamRequest(48, 4 * KIB, pattern, footprint=32 << 20)
-    folded, full = stream(SPARK, request), stream(SPARK, request, is_full=True)
-    assert folded.stream_bytes_per_s == pytest.approx(full.stream_bytes_per_s, rel=0.01)
-    assert full.window_s * full.stream_bytes_per_s == pytest.approx(32 << 20, rel=1e-9)
-    assert folded.events < full.events
+    """The rate of all pieces, without the beginning and the end, which two runs of different lengths have in common."""
+    requests = [StreamRequest(48, 4 * KIB, pattern, footprint=size << 20) for size in (32, 64)]
+    folded, *whole = stream(SPARK, requests[0]), *(stream(SPARK, each, is_full=True) for each in requests)
+    moved = [full.window_s * full.stream_bytes_per_s for full in whole]
+    assert moved == pytest.approx([32 << 20, 64 << 20], rel=1e-9)
+    steady = (moved[1] - moved[0]) / (whole[1].window_s - whole[0].window_s)
+    assert folded.stream_bytes_per_s == pytest.approx(steady, rel=0.01)
+    assert folded.events < whole[0].events
 
 
 def test_every_problem_of_a_request_at_once() -> None:
