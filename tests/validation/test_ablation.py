@@ -107,9 +107,6 @@ def test_every_regime_has_kernels_that_ship() -> None:
     assert all(REGIMES[name](row.sizes) and row.is_calibrated for name, each in rows.items() for row in each)
 
 
-@pytest.mark.xfail(
-    reason="with one mechanism off, a causal attention stores 11 % more at L2 than it made: law L2", strict=False
-)
 @pytest.mark.validation
 def test_every_mechanism_earns_its_place(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "ablation", "--check", "--json"]) == 0
