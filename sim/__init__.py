@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sim.component.transfer import Hop
     from sim.hwspec import ComponentSpec
     from sim.result import RunResult
+    from sim.studies import sweep
     from sim.workload import load_model, load_runtime
     from sim.workload.op import Op
     from sim.workload.quant import load_quant
@@ -76,6 +77,7 @@ __all__ = [
     "register",
     "run",
     "serve",
+    "sweep",
     "tenants",
 ]
 
@@ -99,6 +101,7 @@ _WHERE = {
     "register": ("sim.api", "register"),
     "run": ("sim.api", "run"),
     "serve": ("sim.api", "serve"),
+    "sweep": ("sim.studies", "sweep"),
     "tenants": ("sim.api", "tenants"),
 }
 
