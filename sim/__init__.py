@@ -31,14 +31,13 @@ from sim.errors import (
 )
 
 if TYPE_CHECKING:
-    from sim.api import compare, explain, fit, kernel, load, load_hardware, register, run, serve, tenants
+    from sim.api import compare, explain, fit, kernel, load, load_hardware, register, run, serve, sweep, tenants
     from sim.api import list_names as list  # the public name: `sim.list("models")`
     from sim.component import Component
     from sim.component.profile import Share
     from sim.component.transfer import Hop
     from sim.hwspec import ComponentSpec
     from sim.result import RunResult
-    from sim.studies import sweep
     from sim.workload import load_model, load_runtime
     from sim.workload.op import Op
     from sim.workload.quant import load_quant
@@ -101,7 +100,7 @@ _WHERE = {
     "register": ("sim.api", "register"),
     "run": ("sim.api", "run"),
     "serve": ("sim.api", "serve"),
-    "sweep": ("sim.studies", "sweep"),
+    "sweep": ("sim.api", "sweep"),
     "tenants": ("sim.api", "tenants"),
 }
 

@@ -13,8 +13,8 @@ from sim.cli.parser import add_plugin
 from sim.errors import InputError, Problem
 
 KINDS = (
-    "hardware", "models", "runtimes", "quants", "ops", "components", "scenarios", "studies", "laws", "calibrated", "errors",
-    "result",
+    "hardware", "models", "runtimes", "quants", "ops", "components", "scenarios", "studies", "laws", "calibrated",
+    "errors", "result",
 )  # fmt: skip
 SCHEMAS = ("hardware", "runtimes", "quants", "scenarios", "studies")
 FLAGS = {

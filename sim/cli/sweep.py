@@ -17,6 +17,7 @@ from sim.cli.run import ARGUMENTS, add_run
 from sim.errors import InputError, Problem
 
 if TYPE_CHECKING:
+    from sim.study.ask_study import Wanted
     from sim.study.sweep import Sweep
 
 HELP = "ask many runs at once: any field of machine, model, runtime or workload as an axis"
@@ -68,25 +69,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Sweep; 0 done, 3 nothing fits, 5 some points were refused or failed, 130 interrupted (what was done is told)."""
-    from sim import studies  # noqa: PLC0415 - `sparksim --help` need not load the simulator
+    # `sparksim --help` need not load the simulator
     from sim.result.export import check_target  # noqa: PLC0415
+    from sim.study.sweep import sweep  # noqa: PLC0415
+    from sim.system.prepared import Asked  # noqa: PLC0415
 
     target = plot_target(arguments.plot, force=arguments.force) if arguments.plot else None
     if arguments.out:
         check_target(Path(arguments.out), force=arguments.force)
     y = _split(arguments.y)
     with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
-        done = studies.run_sweep(
+        done = sweep(
             arguments.file,
             _wanted(arguments, y),
-            {name: getattr(arguments, name) for name in ARGUMENTS if name != "file"} | {"is_full": arguments.full},
-            arguments.set,
-            tuple(arguments.spec_dir),
-            arguments.cache,
-            arguments.store,
-            arguments.workers,
-            arguments.backend,
-            progress,
+            Asked(_arguments(arguments), arguments.set, None, tuple(arguments.spec_dir), arguments.cache),
+            store=arguments.store,
+            workers=arguments.workers,
+            backend=arguments.backend,
+            progress=progress,
         )
         y = y or _usual(done)
         written = _write(done, arguments, y, target)
@@ -112,7 +112,13 @@ def _split(given: Sequence[str]) -> list[str]:
     return [part.strip() for text in given for part in text.split(",") if part.strip()]
 
 
-def _wanted(arguments: argparse.Namespace, y: Sequence[str]) -> dict[str, Any]:
+def _arguments(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What all points share, under the keywords of `sim.run`; the seed only where one is given."""
+    said = {name: getattr(arguments, name) for name in ARGUMENTS if name not in ("file", "seed")}
+    return {**said, "seed": arguments.seed or None, "is_full": arguments.full or None}
+
+
+def _wanted(arguments: argparse.Namespace, y: Sequence[str]) -> Wanted:
     """What the flags say, under the keywords of `sim.sweep`.
 
     Raises:
@@ -129,16 +135,11 @@ def _wanted(arguments: argparse.Namespace, y: Sequence[str]) -> dict[str, Any]:
             derive.append({"name": found[1], "ratio": [found[2], found[3]]})
     if problems:
         raise InputError(problems)
-    keep = [*_split([arguments.keep]), *y] if arguments.keep else None
-    return {
-        "vary": arguments.vary,
-        "zip": [_split([text]) for text in arguments.zip] or None,
-        "sample": arguments.sample,
-        "keep": keep,
-        "constraints": constraints or None,
-        "derive": derive or None,
-        "y": y,
-    }
+    from sim.study.ask_study import Wanted  # noqa: PLC0415 - as above
+
+    keep = [*_split([arguments.keep]), *y] if arguments.keep else ()
+    zips = [_split([text]) for text in arguments.zip]
+    return Wanted(arguments.vary, zips, arguments.sample, keep, constraints, derive, y)
 
 
 def _constraint(text: str, problems: list[Problem]) -> dict[str, Any]:

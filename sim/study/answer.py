@@ -7,7 +7,7 @@ import math
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import current_process
 from pathlib import Path
@@ -35,7 +35,6 @@ class Asking:
     study: Study
     search_dirs: tuple[str | Path, ...]
     cache: str | Path | None
-    load_hardware: Callable[..., Any]
     columns: tuple[str, ...] | None = None
     plugins: tuple[str, ...] = ()
     components: Mapping[str, Any] = field(default_factory=dict)
@@ -78,7 +77,7 @@ def answer(asking: Asking, values: Values) -> tuple[Row, int]:
         for plugin in asking.plugins:
             load_plugin(plugin)
         given, changes = study.point(values)
-        prepared = prepare(given, changes, study.base.file, asking.search_dirs, asking.cache, asking.load_hardware)
+        prepared = prepare(given, changes, study.base.file, asking.search_dirs, asking.cache)
         axes |= _in_si(study, values, prepared)
         result = prepared.run()
         stepped = result.trace.kernels_stepped if result.trace else 0

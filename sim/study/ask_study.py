@@ -23,14 +23,14 @@ Vary = Mapping[str, Any] | Iterable[str] | str
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked besides the run itself; None where nothing is said and a file may."""
+    """What is asked besides the run itself; empty where nothing is said, and a file may say it."""
 
     vary: Vary = ()
-    zip: Sequence[str] | Sequence[Sequence[str]] | None = None
+    zip: Sequence[str] | Sequence[Sequence[str]] = ()
     sample: Any = None
-    keep: Sequence[str] | None = None
-    constraints: Sequence[Mapping[str, Any]] | None = None
-    derive: Sequence[Mapping[str, Any]] | None = None
+    keep: Sequence[str] = ()
+    constraints: Sequence[Mapping[str, object]] = ()
+    derive: Sequence[Mapping[str, object]] = ()
     y: Sequence[str] = ()
     """Columns that are shown: they have to be kept."""
 

@@ -18,12 +18,14 @@ from sim.component import COMPONENTS, Component
 from sim.errors import InputError, Problem, gather
 from sim.result.identity import version
 from sim.study.answer import STATUSES, Answers, Asking, Row, answer_batch, axis_value, lost_row
-from sim.study.parallel import LONGEST_BATCH, Workers, run_batches
+from sim.study.ask_study import Wanted, ask_study
+from sim.study.parallel import LONGEST_BATCH, Workers, read_workers, run_batches
 from sim.study.points import Values, asking_order, points_of
 from sim.study.row_table import breaks_before, columns_asked, finished, to_frame
 from sim.study.store import Store
 from sim.system.code_version import code_version
 from sim.system.plugins import PLUGIN_PREFIX
+from sim.system.prepared import Asked
 from sim.system.study import Study
 from sim.system.study_check import check_study
 
@@ -57,6 +59,16 @@ class Sweep:
     def frame(self) -> pd.DataFrame:
         """The rows as a DataFrame."""
         return to_frame(self.rows, self.study, {"study": self.digest, "points": self.n_points})
+
+    def whole_frame(self) -> pd.DataFrame:
+        """The rows of a sweep that came to its end.
+
+        Raises:
+            KeyboardInterrupt: it was interrupted; what was done is in its store, if it has one.
+        """
+        if self.is_interrupted:
+            raise KeyboardInterrupt
+        return self.frame
 
     def to_dict(self) -> dict[str, Any]:
         """`sparksim.sweep/1`: axes and rows; what clocks and caches do not change."""
@@ -92,10 +104,9 @@ class _Batches:
             at += size
 
 
-def sweep(
+def sweep_study(
     study: Study,
     *,
-    load_hardware: Callable[..., Any],
     search_dirs: Sequence[str | Path] = (),
     cache: str | Path | None = None,
     store: str | Path | None = None,
@@ -107,11 +118,11 @@ def sweep(
     Raises:
         InputError: a value that no run takes, every problem; or a store that is another study's or cannot be written.
     """
-    inputs, points = gather(partial(check_study, study, search_dirs, load_hardware), partial(points_of, study))
+    inputs, points = gather(partial(check_study, study, search_dirs), partial(points_of, study))
     _check_script(workers)
     digest = _digest(study, points, inputs)
     path = Path(store) if store is not None else None
-    asking = Asking(study, tuple(search_dirs), cache, load_hardware, columns_asked(study), _plugins(), _registered())
+    asking = Asking(study, tuple(search_dirs), cache, columns_asked(study), _plugins(), _registered())
     identity = {"study": digest, "sparksim": f"{version()} ({code_version()})"}
     with closing(Store(path, identity)) as kept:
         run = _Run(asking, points, kept, progress)
@@ -277,3 +288,27 @@ def _check_script(workers: Workers | None) -> None:
         message = f"component {', '.join(_of_the_script())} is defined in the script, which no worker has"
         hint = "put it into a module or a --plugin FILE.py, or leave workers and backend out"
         raise InputError(Problem(message, "bad_argument", path="workers", hint=hint))
+
+
+def sweep(
+    study: str | Path | None,
+    wanted: Wanted,
+    asked: Asked,
+    *,
+    store: str | Path | None = None,
+    workers: int | None = None,
+    backend: str | None = None,
+    progress: Progress | None = None,
+) -> Sweep:
+    """The sweep that keywords ask for, on top of a study or scenario; see `sim.sweep`.
+
+    Raises:
+        InputError: something given cannot be used; every problem.
+    """
+    found, who = gather(
+        partial(ask_study, study, asked.arguments, asked.set, wanted, asked.search_dirs),
+        lambda: read_workers(backend, workers) if backend is not None or workers is not None else None,
+    )
+    return sweep_study(
+        found, search_dirs=asked.search_dirs, cache=asked.cache, store=store, workers=who, progress=progress
+    )

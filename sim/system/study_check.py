@@ -10,20 +10,18 @@ from typing import Any
 
 from sim.errors import InputError, Problem
 from sim.result.keys import RESULT_KEYS
-from sim.system.plugins import load_hardware
 from sim.system.prepared import Prepared, prepare
 from sim.system.study import Study, problem_of, read_study, shape_problems
 from sim.system.study_axis import Axis
 from sim.workload.quant import QuantRecipe, resolve_quant
 from sim.yamlfile import closest
 
-Load = Callable[..., Any]
 WHOLE = ("model", "runtime", "hardware")
 """Arguments that decide which fields there are to override."""
 ROW = ("status", "error")
 
 
-def check_study(study: Study, search_dirs: Sequence[str | Path] = (), load: Load = load_hardware) -> str:
+def check_study(study: Study, search_dirs: Sequence[str | Path] = ()) -> str:
     """Load what every value of every axis names, with the first values of the other axes; a digest of what was loaded.
 
     Raises:
@@ -35,7 +33,7 @@ def check_study(study: Study, search_dirs: Sequence[str | Path] = (), load: Load
 
     def tried(values: Sequence[Any]) -> list[Problem]:
         try:
-            loaded.append(_digest(_prepared(study, values, search_dirs, load), search_dirs))
+            loaded.append(_digest(_prepared(study, values, search_dirs), search_dirs))
         except InputError as error:
             return list(error.problems)
         return []
@@ -55,9 +53,9 @@ def check_study(study: Study, search_dirs: Sequence[str | Path] = (), load: Load
     return sha256("".join(sorted(set(loaded))).encode()).hexdigest()[:16]
 
 
-def _prepared(study: Study, values: Sequence[Any], search_dirs: Sequence[str | Path], load: Load) -> Prepared:
+def _prepared(study: Study, values: Sequence[Any], search_dirs: Sequence[str | Path]) -> Prepared:
     given, changes = study.point(values)
-    return prepare(given, changes, study.base.file, search_dirs, "off", load)
+    return prepare(given, changes, study.base.file, search_dirs, "off")
 
 
 def _is_of_others(study: Study, i: int, value: Any, tried: Callable[[Sequence[Any]], list[Problem]]) -> bool:
@@ -67,7 +65,7 @@ def _is_of_others(study: Study, i: int, value: Any, tried: Callable[[Sequence[An
     alone = replace(study, axes=tuple(kept), base=replace(study.base, set={}))
     values = [value, *(axis.extremes()[0] for axis in kept[1:])]
     try:
-        _prepared(alone, values, (), load_hardware)
+        _prepared(alone, values, ())
     except InputError:
         return False
     return True

@@ -142,7 +142,13 @@ def _kind_of_base(given: Any) -> str:
     is_whole = isinstance(given, Mapping) and (
         {"schema", "kind", "system"} & set(given) or isinstance(given.get("runtime"), Mapping)
     )
-    return "values" if is_whole else _kind_of(given) if isinstance(given, str) else "mapping"
+    return "whole" if is_whole else _kind_of(given) if isinstance(given, str) else "mapping"
+
+
+_OF_A_WHOLE = [{"required": [name]} for name in ("schema", "kind", "system")]
+_OF_A_WHOLE += [{"required": ["runtime"], "properties": {"runtime": {"type": "object"}}}]  # type: ignore[dict-item]
+WholeScenario = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "anyOf": _OF_A_WHOLE})]
+"""A scenario of kind run, written out as the base."""
 
 
 class StudyFile(_Part):
@@ -154,7 +160,7 @@ class StudyFile(_Part):
     source: str = Field("", description="where the question comes from")
     aliases: tuple[str, ...] = ()
     base: Annotated[
-        Annotated[str, Tag("text")] | Annotated[BasePart, Tag("mapping")] | Annotated[dict[str, Any], Tag("values")],
+        Annotated[str, Tag("text")] | Annotated[BasePart, Tag("mapping")] | Annotated[WholeScenario, Tag("whole")],
         Discriminator(_kind_of_base),
     ] = Field(BasePart(), description="arguments of a run, or the name or ./FILE of a scenario")
     axes: dict[str, Values] = Field(
