@@ -15,7 +15,7 @@ from sim.system.study_file import MOST_POINTS
 
 Values = tuple[Any, ...]
 SWITCHES = ("model", "runtime", "quant", "kv_dtype")
-CHEAP = ("memory.capacity",)
+CHEAP = ("memory.capacity", "os.visible_memory", "os.reserve", "os.others", "os.freeze_above")
 """Fields that only the memory account reads: points that differ by nothing else share what was simulated."""
 
 

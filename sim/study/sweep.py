@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 BATCH_S = 1.0
 """How long a batch takes, about: short enough to tell progress and share out the end, long beside its way there."""
+STORED_BATCH_S = 0.2
+"""The same with a store: a point that is done waits no longer than this for its neighbours to be written."""
 WORTH_SHARING_S = 5.0
 """Starting processes takes about two seconds: what takes less than this alone is not shared out, unless asked to be."""
 Progress = Callable[[str], None]
@@ -92,14 +94,14 @@ class _Batches:
 
     points: Sequence[tuple[int, Values]]
     n_workers: int
-    longest: int = LONGEST_BATCH
-    each_s: float = BATCH_S
+    batch_s: float
+    each_s: float
 
     def __iter__(self) -> Iterator[Sequence[tuple[int, Values]]]:
         at = 0
         while at < len(self.points):
             share = -(-(len(self.points) - at) // (2 * self.n_workers))
-            size = max(1, min(self.longest, round(BATCH_S / self.each_s), share))
+            size = max(1, min(LONGEST_BATCH, round(self.batch_s / self.each_s), share))
             yield self.points[at : at + size]
             at += size
 
@@ -184,9 +186,9 @@ class _Run:
             is_worth_it = len(left) * each_s > WORTH_SHARING_S and not _of_the_script()
             workers = Workers() if is_worth_it else Workers(count=1)
         n_workers = workers.most
-        # With a store a point is not kept waiting for its neighbours: it is written as soon as it is there.
-        longest = 1 if self._store.is_durable or n_workers == 1 else LONGEST_BATCH
-        batches = _Batches(left, n_workers, longest, max(each_s, 1e-3))
+        # Alone, nothing is won by batches: every point is told, and written, by itself.
+        batch_s = 0.0 if n_workers == 1 else STORED_BATCH_S if self._store.is_durable else BATCH_S
+        batches = _Batches(left, n_workers, batch_s, max(each_s, 1e-3))
         for answers in _surviving(workers, self._asking, batches):
             batches.each_s = max(1e-3, 0.7 * batches.each_s + 0.3 * answers.time_s / max(1, len(answers.rows)))
             self._take(answers)
