@@ -216,6 +216,8 @@ def _cell(name: str, value: Any, units: Mapping[str, str | None]) -> str:
         return "-"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
+    if isinstance(value, int) and not units.get(name):
+        return str(value)
     unit = units.get(name) or RESULT_KEYS.get(name, ("", ""))[0]
     return format_quantity(value, unit) if unit in EXAMPLES and unit != "%" else f"{value:.5g}"
 

@@ -14,6 +14,8 @@ from sim.study.points import missing_extra
 BACKENDS = ("loky", "dask", "ray")
 MOST_WORKERS = 4096
 LONGEST_BATCH = 256
+WAIT_S = 20
+"""For a cluster to answer, and for workers of our own to start."""
 Run = Callable[[Any], Any]
 
 
@@ -101,7 +103,7 @@ def _dask(workers: Workers) -> Iterator[None]:
             cluster = SubprocessCluster(n_workers=workers.most, threads_per_worker=1, dashboard_address=None)
             stack.enter_context(cluster)
             client: Any = stack.enter_context(_client(Client, cluster))
-            client.wait_for_workers(workers.most, timeout=60)
+            client.wait_for_workers(workers.most, timeout=3 * WAIT_S)
         yield
 
 
@@ -116,7 +118,7 @@ def _has_client(default: Callable[[], Any]) -> bool:
 
 def _client(make: Callable[..., AbstractContextManager[Any]], cluster: Any) -> AbstractContextManager[Any]:
     try:
-        return make(cluster, timeout=20)
+        return make(cluster, timeout=WAIT_S)
     except OSError as error:
         message = f"no Dask scheduler answers at {cluster}: {str(error)[:100]}"
         raise InputError(Problem(message, "no_cluster", path="backend")) from None

@@ -50,12 +50,13 @@ class Store:
                 for statement in filter(str.strip, _TABLES.split(";")):
                     sql.execute(statement)
                 sql.executemany("insert into about values (?, ?)", identity.items())
+            self._check(identity)
+            sql.execute("update about set value = value")  # a file that cannot be written says so now
             sql.execute("commit")
         except BaseException:
             if sql.in_transaction:
                 sql.execute("rollback")
             raise
-        self._check(identity)
 
     def _check(self, identity: Mapping[str, str]) -> None:
         try:

@@ -120,7 +120,8 @@ def sweep_study(
     Raises:
         InputError: a value that no run takes, every problem; or a store that is another study's or cannot be written.
     """
-    inputs, points = gather(partial(check_study, study, search_dirs), partial(points_of, study))
+    inputs = check_study(study, search_dirs)
+    points = points_of(study)
     _check_script(workers)
     digest = _digest(study, points, inputs)
     path = Path(store) if store is not None else None
