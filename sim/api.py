@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sim.study.ask_study import Vary
     from sim.study.compare import Comparison
     from sim.study.explain import Explanation
+    from sim.study.sensitivity import Sensitivities
     from sim.study.sides import Given
 
 Overrides = Mapping[str, object] | Iterable[str]
@@ -253,6 +254,43 @@ def sweep(
     wanted = Wanted(vary, zip, None if sample == "grid" else sample, keep, constraints, derive)
     asked = Asked(arguments, set, None, spec_dirs, cache)
     return ask(study, wanted, asked, store=store, workers=workers, backend=backend, progress=progress).whole_frame()
+
+
+def sensitivity(
+    *,
+    y: Sequence[str] = (),
+    of: Sequence[str] = (),
+    factors: Sequence[str] | Mapping[str, object] = (),
+    vary: Vary = (),
+    sobol: int | None = None,
+    workers: int | None = None,
+    set: Overrides = (),
+    spec_dirs: Sequence[str | Path] = (),
+    cache: str | Path | None = None,
+    file: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+    **arguments: Any,
+) -> Sensitivities:
+    """What results hang on. Takes the arguments of `run`.
+
+    `y`: results, by their keys with dots; `ttft_s` and `tpot_s` if none is given. Elasticities d ln(y) / d ln(field) by
+    every number that the run reads, or those in `of`; what `factors` do ("memory.bandwidth=x2"), each alone and all
+    together; or Sobol indices over the ranges of `vary`, from `sobol` x (ranges + 2) points.
+
+    >>> import sim
+    >>> found = sim.sensitivity(model="qwen3-0.6b", runtime="llama.cpp", prompt=0, output=2, of=["memory.bandwidth"])
+    >>> -1 < found.elasticities[0].elasticity["tpot_s"] < -0.5
+    True
+
+    Raises:
+        InputError: something given cannot be used; `.problems` holds everything that is wrong.
+    """
+    from sim.study.parallel import read_workers  # noqa: PLC0415 - a run need not load them
+    from sim.study.sensitivity import sensitivity as ask  # noqa: PLC0415
+
+    asked = Asked(arguments, set, file, spec_dirs, cache)
+    who = read_workers(None, workers) if workers is not None else None
+    return ask(asked, y=y, of=of, factors=factors, vary=vary, sobol=sobol, workers=who, progress=progress)
 
 
 def load(

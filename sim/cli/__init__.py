@@ -9,7 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sim.cli import calibrate, check, compare, explain, fit, kernel, lookup, microbench, plan, run, sweep, validate
+from sim.cli import (
+    calibrate,
+    check,
+    compare,
+    explain,
+    fit,
+    kernel,
+    lookup,
+    microbench,
+    plan,
+    run,
+    sensitivity,
+    sweep,
+    validate,
+)
 from sim.cli.parser import Parser, error_object, load_plugins
 from sim.errors import SimError
 
@@ -21,6 +35,7 @@ VERBS: dict[str, Any] = {
     "compare": compare,
     "plan": plan,
     "sweep": sweep,
+    "sensitivity": sensitivity,
     "list": lookup.LIST,
     "show": lookup.SHOW,
     "schema": lookup.SCHEMA,

@@ -77,7 +77,7 @@ def execute(arguments: argparse.Namespace) -> int:
     target = plot_target(arguments.plot, force=arguments.force) if arguments.plot else None
     if arguments.out:
         check_target(Path(arguments.out), force=arguments.force)
-    y = _split(arguments.y)
+    y = split(arguments.y)
     with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
         done = sweep(
             arguments.file,
@@ -108,7 +108,8 @@ def exit_code(done: Sweep) -> int:
     return 3 if done.counts["does_not_fit"] and not done.counts["ok"] else 0
 
 
-def _split(given: Sequence[str]) -> list[str]:
+def split(given: Sequence[str]) -> list[str]:
+    """The names of a repeatable flag whose value may hold several: "A,B"."""
     return [part.strip() for text in given for part in text.split(",") if part.strip()]
 
 
@@ -137,8 +138,8 @@ def _wanted(arguments: argparse.Namespace, y: Sequence[str]) -> Wanted:
         raise InputError(problems)
     from sim.study.ask_study import Wanted  # noqa: PLC0415 - as above
 
-    keep = [*_split([arguments.keep]), *y] if arguments.keep else ()
-    zips = [_split([text]) for text in arguments.zip]
+    keep = [*split([arguments.keep]), *y] if arguments.keep else ()
+    zips = [split([text]) for text in arguments.zip]
     return Wanted(arguments.vary, zips, arguments.sample, keep, constraints, derive, y)
 
 

@@ -3,6 +3,7 @@
 from sim.plot.pictures import (
     DRAWN,
     draw_all,
+    draw_bars,
     draw_fit,
     draw_kernel,
     draw_load,
@@ -24,6 +25,7 @@ PLOTTERS.update(DRAWN)
 
 __all__ = [
     "draw_all",
+    "draw_bars",
     "draw_fit",
     "draw_kernel",
     "draw_load",

@@ -16,7 +16,7 @@ from sim.plot.op_time import ops as _ops
 from sim.plot.parity import parity
 from sim.plot.power_time import power as _power
 from sim.plot.roofline_chart import roofline as _roofline
-from sim.plot.sensitivity import sensitivity
+from sim.plot.sensitivity import bars, sensitivity
 from sim.plot.sm_timeline import sm_timeline
 from sim.plot.style import house_style, save
 from sim.plot.sweep_lines import sweep_lines
@@ -122,4 +122,11 @@ def draw_sweep(data: Mapping[str, Any], y: Sequence[str], path: Path) -> list[Pa
     """Results against an axis, of `sparksim.sweep/1`, as SVG and PNG; the paths."""
     with house_style():
         fig = sweep_lines(data, y)
+    return save(fig, path)
+
+
+def draw_bars(title: str, panels: Mapping[str, Sequence[tuple[str, float]]], path: Path) -> list[Path]:
+    """Named numbers by result, as SVG and PNG beside each other; the paths."""
+    with house_style():
+        fig = bars(title, panels)
     return save(fig, path)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,14 @@ class Axis:
         """The values that have to be right for all of them to be: names one by one, of numbers the least and most."""
         if self.interval:
             return [self.interval.written(self.interval.low), self.interval.written(self.interval.high)]
-        kinds: dict[Any, list[Any]] = {}
-        for value in self.values:
+        kinds: dict[Any, list[tuple[float, int, Any]]] = {}
+        for at, value in enumerate(self.values):
             number, unit = quantity(value)
-            kinds.setdefault((unit, type(value)) if unit is not None else id(value), []).append((number, value))
-        found = [value for group in kinds.values() for value in _ends(group)]
-        return [value for value in self.values if any(value is each for each in found)]
+            same = value if isinstance(value, str | bool | None) else id(value)
+            kind = (unit, type(value)) if unit is not None else (None, type(value), same)
+            kinds.setdefault(kind, []).append((number, at, value))
+        found = {each[1]: each[2] for group in kinds.values() for each in _ends(group)}
+        return [found[at] for at in sorted(found)]
 
     @property
     def unit(self) -> str | None:
@@ -98,10 +101,11 @@ class Axis:
         return self.path in ARGUMENTS
 
 
-def _ends(group: Sequence[tuple[Any, Any]]) -> list[Any]:
-    if len(group) < 3:
-        return [value for _, value in group]
-    return [min(group, key=lambda each: each[0])[1], max(group, key=lambda each: each[0])[1]]
+def _ends(group: Sequence[tuple[float, int, Any]]) -> list[tuple[float, int, Any]]:
+    """The first of equal names; of numbers the least and the most, and the first, with which points begin."""
+    if isnan(group[0][0]):
+        return [group[0]]
+    return [group[0], min(group), max(group)]
 
 
 def quantity(value: Any) -> tuple[float, str | None]:
