@@ -58,9 +58,9 @@ def _draw(axis: Axes, phase: str, table: list[tuple[str, float]]) -> None:
 def bars(title: str, panels: Mapping[str, Sequence[tuple[str, float]]]) -> Figure:
     """Named numbers, a panel for each result: the largest on top, those that make it larger and smaller told apart."""
     tables = {name: [row for row in rows if abs(row[1]) >= SMALLEST][:MOST_ROWS] for name, rows in panels.items()}
-    most = max([1, *map(len, tables.values())])
-    fig = bare_figure(title, width=7.6, height=1.3 + 0.24 * most)
-    axes = fig.subplots(1, max(1, len(tables)), squeeze=False).flatten()
+    heights = [0.55 + 0.24 * max(1, len(table)) for table in tables.values()]
+    fig = bare_figure(title, width=7.6, height=0.7 + sum(heights))
+    axes = fig.subplots(max(1, len(tables)), 1, squeeze=False, height_ratios=heights or [1]).flatten()
     for axis, (name, table) in zip(axes, tables.items(), strict=False):
         _draw(axis, name, table)
         axis.set_xlabel("")
