@@ -31,7 +31,20 @@ from sim.errors import (
 )
 
 if TYPE_CHECKING:
-    from sim.api import compare, explain, fit, kernel, load, load_hardware, register, run, serve, tenants
+    from sim.api import (
+        compare,
+        explain,
+        fit,
+        kernel,
+        load,
+        load_hardware,
+        register,
+        run,
+        sensitivity,
+        serve,
+        sweep,
+        tenants,
+    )
     from sim.api import list_names as list  # the public name: `sim.list("models")`
     from sim.component import Component
     from sim.component.profile import Share
@@ -75,7 +88,9 @@ __all__ = [
     "load_runtime",
     "register",
     "run",
+    "sensitivity",
     "serve",
+    "sweep",
     "tenants",
 ]
 
@@ -98,7 +113,9 @@ _WHERE = {
     "load_runtime": ("sim.workload", "load_runtime"),
     "register": ("sim.api", "register"),
     "run": ("sim.api", "run"),
+    "sensitivity": ("sim.api", "sensitivity"),
     "serve": ("sim.api", "serve"),
+    "sweep": ("sim.api", "sweep"),
     "tenants": ("sim.api", "tenants"),
 }
 

@@ -18,13 +18,17 @@ from sim.workload.quant import QuantRecipe
 from sim.workload.runtime_file import LoadedRuntime
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from sim.result.fit_result import FitResult
     from sim.result.kernel_result import KernelResult
     from sim.result.load_result import LoadResult
     from sim.result.serve_result import ServeResult
     from sim.result.tenants import TenantsResult
+    from sim.study.ask_study import Vary
     from sim.study.compare import Comparison
     from sim.study.explain import Explanation
+    from sim.study.sensitivity import Sensitivities
     from sim.study.sides import Given
 
 Overrides = Mapping[str, object] | Iterable[str]
@@ -206,6 +210,87 @@ def compare(
     from sim.study.compare import compare as compare_sides  # noqa: PLC0415 - a run does without
 
     return compare_sides(a, b, Asked(arguments, set, file, spec_dirs, cache), progress)
+
+
+def sweep(
+    study: str | Path | None = None,
+    *,
+    vary: Vary = (),
+    zip: Sequence[str] | Sequence[Sequence[str]] = (),
+    sample: str | Mapping[str, object] = "grid",
+    keep: Sequence[str] = (),
+    constraints: Sequence[Mapping[str, object]] = (),
+    derive: Sequence[Mapping[str, object]] = (),
+    set: Overrides = (),
+    spec_dirs: Sequence[str | Path] = (),
+    cache: str | Path | None = None,
+    store: str | Path | None = None,
+    workers: int | None = None,
+    backend: str | None = None,
+    progress: Callable[[str], None] | None = None,
+    **arguments: Any,
+) -> pd.DataFrame:
+    """Ask many runs. Takes the arguments of `run`; a list instead of a value, also within `set`, is an axis.
+
+    Axes multiply, the last changes fastest; those in `zip` move together. `vary`: more axes, ranges too
+    (`{"memory.bandwidth": "200..600:25GB/s"}`). `sample`: grid, zip, "random 100" or "sobol 64". `study`: a study
+    (`sparksim.study/1`) or a scenario, which the others override. `keep`: columns, or groups of them ("memory").
+    `constraints`: which rows to keep, `{"column": "ttft_s", "max": 2}`; `derive`: ratios, `{"name": "per_byte",
+    "ratio": ["decode_tok_s", "memory.needed_bytes"]}`. `store`: a file that keeps each point at once; asked again, it
+    goes on. `workers`: processes; `backend`: loky, dask or ray. Gives a row per point in the study's order: axes under
+    their path, the result flattened with dots, SI units, `status` (ok, does_not_fit, refused, failed) and `error`.
+
+    >>> import sim
+    >>> table = sim.sweep(model="qwen3-0.6b", runtime="llama.cpp", prompt=0, output=2, batch=[1, 2])
+    >>> list(table["batch"]), list(table["status"]), bool(table["decode_tok_s"].is_monotonic_increasing)
+    ([1, 2], ['ok', 'ok'], True)
+
+    Raises:
+        InputError: something given cannot be used; `.problems` holds everything that is wrong.
+    """
+    from sim.study.ask_study import Wanted  # noqa: PLC0415 - a run need not load them
+    from sim.study.sweep import sweep as ask  # noqa: PLC0415
+
+    wanted = Wanted(vary, zip, None if sample == "grid" else sample, keep, constraints, derive)
+    asked = Asked(arguments, set, None, spec_dirs, cache)
+    return ask(study, wanted, asked, store=store, workers=workers, backend=backend, progress=progress).whole_frame()
+
+
+def sensitivity(
+    *,
+    y: Sequence[str] = (),
+    of: Sequence[str] = (),
+    factors: Sequence[str] | Mapping[str, object] = (),
+    vary: Vary = (),
+    sobol: int | None = None,
+    workers: int | None = None,
+    set: Overrides = (),
+    spec_dirs: Sequence[str | Path] = (),
+    cache: str | Path | None = None,
+    file: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+    **arguments: Any,
+) -> Sensitivities:
+    """What results hang on. Takes the arguments of `run`.
+
+    `y`: results, by their keys with dots; `ttft_s` and `tpot_s` if none is given. Elasticities d ln(y) / d ln(field) by
+    every number that the run reads, or those in `of`; what `factors` do ("memory.bandwidth=x2"), each alone and all
+    together; or Sobol indices over the ranges of `vary`, from `sobol` x (ranges + 2) points.
+
+    >>> import sim
+    >>> found = sim.sensitivity(model="qwen3-0.6b", runtime="llama.cpp", prompt=0, output=2, of=["memory.bandwidth"])
+    >>> -1 < found.elasticities[0].elasticity["tpot_s"] < -0.5
+    True
+
+    Raises:
+        InputError: something given cannot be used; `.problems` holds everything that is wrong.
+    """
+    from sim.study.parallel import read_workers  # noqa: PLC0415 - a run need not load them
+    from sim.study.sensitivity import sensitivity as ask  # noqa: PLC0415
+
+    asked = Asked(arguments, set, file, spec_dirs, cache)
+    who = read_workers(None, workers) if workers is not None else None
+    return ask(asked, y=y, of=of, factors=factors, vary=vary, sobol=sobol, workers=who, progress=progress)
 
 
 def load(

@@ -113,8 +113,13 @@ def find(kind: str, name: str, search_dirs: Sequence[str | Path] = ()) -> Path:
 
 def available(kind: str, search_dirs: Sequence[str | Path] = ()) -> list[str]:
     """The names that `find` knows without aliases, sorted."""
-    names = {normalize(stem): stem for stem, _ in reversed(list(_cards(kind, search_path(search_dirs))))}
-    return sorted(names.values())
+    return sorted(files(kind, search_dirs))
+
+
+def files(kind: str, search_dirs: Sequence[str | Path] = ()) -> dict[str, Path]:
+    """The file of each name that `available` gives: the first of those that are searched."""
+    found = {normalize(stem): (stem, path) for stem, path in reversed(list(_cards(kind, search_path(search_dirs))))}
+    return dict(found.values())
 
 
 def aliases_of(path: Path) -> list[str]:

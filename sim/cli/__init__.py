@@ -9,7 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sim.cli import calibrate, check, compare, explain, fit, kernel, lookup, microbench, plan, run, validate
+from sim.cli import (
+    calibrate,
+    check,
+    compare,
+    explain,
+    fit,
+    kernel,
+    lookup,
+    microbench,
+    plan,
+    run,
+    sensitivity,
+    sweep,
+    validate,
+)
 from sim.cli.parser import Parser, error_object, load_plugins
 from sim.errors import SimError
 
@@ -20,6 +34,8 @@ VERBS: dict[str, Any] = {
     "fit": fit,
     "compare": compare,
     "plan": plan,
+    "sweep": sweep,
+    "sensitivity": sensitivity,
     "list": lookup.LIST,
     "show": lookup.SHOW,
     "schema": lookup.SCHEMA,

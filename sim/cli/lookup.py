@@ -13,13 +13,13 @@ from sim.cli.parser import add_plugin
 from sim.errors import InputError, Problem
 
 KINDS = (
-    "hardware", "models", "runtimes", "quants", "ops", "components", "scenarios", "laws", "calibrated", "errors",
-    "result",
+    "hardware", "models", "runtimes", "quants", "ops", "components", "scenarios", "studies", "laws", "calibrated",
+    "errors", "result",
 )  # fmt: skip
-SCHEMAS = ("hardware", "runtimes", "quants", "scenarios")
+SCHEMAS = ("hardware", "runtimes", "quants", "scenarios", "studies")
 FLAGS = {
     "sources": ("hardware", "models", "runtimes"),
-    "yaml": ("hardware", "models", "runtimes", "quants", "scenarios"),
+    "yaml": ("hardware", "models", "runtimes", "quants", "scenarios", "studies"),
     "graph": ("models",),
 }
 """Which flag of `show` is for which kinds."""

@@ -3,11 +3,13 @@
 from sim.plot.pictures import (
     DRAWN,
     draw_all,
+    draw_bars,
     draw_fit,
     draw_kernel,
     draw_load,
     draw_parity,
     draw_sensitivity,
+    draw_sweep,
     draw_tenants,
     draw_waterfall,
     memory,
@@ -23,11 +25,13 @@ PLOTTERS.update(DRAWN)
 
 __all__ = [
     "draw_all",
+    "draw_bars",
     "draw_fit",
     "draw_kernel",
     "draw_load",
     "draw_parity",
     "draw_sensitivity",
+    "draw_sweep",
     "draw_tenants",
     "draw_waterfall",
     "memory",

@@ -16,9 +16,10 @@ from sim.plot.op_time import ops as _ops
 from sim.plot.parity import parity
 from sim.plot.power_time import power as _power
 from sim.plot.roofline_chart import roofline as _roofline
-from sim.plot.sensitivity import sensitivity
+from sim.plot.sensitivity import bars, sensitivity
 from sim.plot.sm_timeline import sm_timeline
 from sim.plot.style import house_style, save
+from sim.plot.sweep_lines import sweep_lines
 from sim.plot.tenant_bandwidth import bandwidth
 from sim.plot.waterfall import waterfall
 from sim.result.fit_result import FitResult
@@ -114,4 +115,18 @@ def draw_parity(rows: Sequence[Mapping[str, Any]], path: Path) -> list[Path]:
     """Predicted against measured, of the rows of `sparksim.validation/1`, as SVG and PNG; the paths."""
     with house_style():
         fig = parity(rows)
+    return save(fig, path)
+
+
+def draw_sweep(data: Mapping[str, Any], y: Sequence[str], path: Path) -> list[Path]:
+    """Results against an axis, of `sparksim.sweep/1`, as SVG and PNG; the paths."""
+    with house_style():
+        fig = sweep_lines(data, y)
+    return save(fig, path)
+
+
+def draw_bars(title: str, panels: Mapping[str, Sequence[tuple[str, float]]], path: Path) -> list[Path]:
+    """Named numbers by result, as SVG and PNG beside each other; the paths."""
+    with house_style():
+        fig = bars(title, panels)
     return save(fig, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sim.plot.style import BOUND_COLOURS, bare_figure
@@ -53,3 +53,15 @@ def _draw(axis: Axes, phase: str, table: list[tuple[str, float]]) -> None:
         side = "left" if value > 0 else "right"
         axis.text(value, row, f" {value:+.2f} ", va="center", ha=side, fontsize=8)
     axis.set_xlabel("% faster for 1 % more of it")
+
+
+def bars(title: str, panels: Mapping[str, Sequence[tuple[str, float]]]) -> Figure:
+    """Named numbers, a panel for each result: the largest on top, those that make it larger and smaller told apart."""
+    tables = {name: [row for row in rows if abs(row[1]) >= SMALLEST][:MOST_ROWS] for name, rows in panels.items()}
+    heights = [0.55 + 0.24 * max(1, len(table)) for table in tables.values()]
+    fig = bare_figure(title, width=7.6, height=0.7 + sum(heights))
+    axes = fig.subplots(max(1, len(tables)), 1, squeeze=False, height_ratios=heights or [1]).flatten()
+    for axis, (name, table) in zip(axes, tables.items(), strict=False):
+        _draw(axis, name, table)
+        axis.set_xlabel("")
+    return fig

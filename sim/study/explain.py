@@ -185,30 +185,46 @@ def explain(prepared: Prepared, progress: Progress | None = None) -> Explanation
     loaded = prepared.inputs.runtime
     if result.trace is None or loaded is None:
         return Explanation(result)
-    fields = fields_read(result, loaded.spec)
-    asker = _Asker(prepared, _times(result), progress, len(fields))
-    found: dict[str, Sensitivity] = {}
-    for group in dict.fromkeys(field.group for field in fields):
-        members = [field for field in fields if field.group == group]
-        if group and asker.together(members):
-            found |= {field.path: Sensitivity(field, dict.fromkeys(asker.before, 0.0)) for field in members}
-        else:
-            found |= {field.path: each for field in members if (each := asker.ask(field)) is not None}
-    return Explanation(
-        result, tuple(found[field.path] for field in fields if field.path in found), tuple(asker.skipped)
-    )
+    asker = Asker(prepared, result, speed_times, sign=-1, progress=progress)
+    found = asker.ask_all(fields_read(result, loaded.spec))
+    return Explanation(result, found, tuple(asker.skipped))
 
 
-class _Asker:
-    """Simulates a run with fields changed; `before`: seconds by phase as it is."""
+class Asker:
+    """Simulates a run with fields changed, and reads numbers of each result; `before`: those of the run as it is.
 
-    def __init__(self, prepared: Prepared, before: Times, progress: Progress | None, n_fields: int) -> None:
-        self.before = before
+    `sign`: -1 where the numbers are times and their rates are asked about.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        result: RunResult,
+        read: Callable[[RunResult], Times],
+        *,
+        sign: int,
+        progress: Progress | None,
+    ) -> None:
+        self.before = read(result)
         self.skipped: list[str] = []
-        self._n_fields = n_fields
+        self._read = read
+        self._sign = sign
+        self._n_fields = 0
         self._prepared = prepared
         self._progress = progress
         self._asked = 0
+
+    def ask_all(self, fields: Sequence[SpecField]) -> tuple[Sensitivity, ...]:
+        """The elasticities of all fields, in their order; those of a group that changes nothing are asked at once."""
+        self._n_fields = len(fields)
+        found: dict[str, Sensitivity] = {}
+        for group in dict.fromkeys(field.group for field in fields):
+            members = [field for field in fields if field.group == group]
+            if group and self.together(members):
+                found |= {field.path: Sensitivity(field, dict.fromkeys(self.before, 0.0)) for field in members}
+            else:
+                found |= {field.path: each for field in members if (each := self.ask(field)) is not None}
+        return tuple(found[field.path] for field in fields if field.path in found)
 
     def ask(self, field: SpecField) -> Sensitivity | None:
         """The elasticities of one field; None, and a line in `skipped`, where neither side can be simulated."""
@@ -233,10 +249,12 @@ class _Asker:
 
     def _elasticity(self, field: SpecField, factor: float) -> Times:
         changed, value = self._changed(self._prepared, field, factor)
-        after = _times(changed.run())
+        after = self._read(changed.run())
+        if unknown := [name for name in self.before if after.get(name, 0.0) <= 0.0]:
+            raise InputError(f"{unknown[0]} is not known with {field.path} = {value:.6g}")
         by = log(value / field.value)
         # A negative zero would be printed as one.
-        return {phase: -log(after[phase] / self.before[phase]) / by + 0.0 for phase in self.before}
+        return {name: self._sign * log(after[name] / was) / by + 0.0 for name, was in self.before.items()}
 
     def together(self, fields: Sequence[SpecField]) -> bool:
         """Whether nothing changes with all of `fields` at once: then none of them is asked on its own."""
@@ -245,7 +263,7 @@ class _Asker:
         try:
             for field in fields:
                 changed, _ = self._changed(changed, field, field.factor)
-            is_idle = _times(changed.run()) == self.before
+            is_idle = self._read(changed.run()) == self.before
         except (InputError, LawError):
             is_idle = False
         if not is_idle:
@@ -267,6 +285,7 @@ class _Asker:
             self._progress(f"{self._asked} of {self._n_fields} numbers: {fields[0].path}{more}")
 
 
-def _times(result: RunResult) -> Times:
+def speed_times(result: RunResult) -> Times:
+    """Seconds of each phase."""
     phases = result.trace.phases() if result.trace else []
     return {phase: time for phase in phases if (time := result.phase_time_s(phase))}

@@ -17,6 +17,7 @@ from sim.system.load_file import LoadFile
 from sim.system.plugins import load_entry_points
 from sim.system.scenario import ScenarioFile
 from sim.system.serve_file import ServeFile
+from sim.system.study_file import StudyFile
 from sim.system.tables import TABLES
 from sim.system.tenant_file import TenantFile
 from sim.workload.quant import RecipeFile
@@ -24,7 +25,7 @@ from sim.workload.runtime_schema import runtime_schema
 from sim.yamlfile import closest, load_file
 
 Folders = Sequence[str | Path]
-FILES = ("hardware", "models", "runtimes", "quants", "scenarios")
+FILES = ("hardware", "models", "runtimes", "quants", "scenarios", "studies")
 """Kinds that are files."""
 
 
@@ -71,7 +72,7 @@ def sourced(data: Any) -> Iterator[dict[str, Any]]:
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """JSON Schema of a kind of file: hardware, runtimes, quants or scenarios."""
+    """JSON Schema of a kind of file: hardware, runtimes, quants, scenarios or studies."""
     if kind == "hardware":
         load_entry_points()
         return json_schema(spec_types())
@@ -79,6 +80,8 @@ def schema(kind: str) -> dict[str, Any]:
         return runtime_schema()
     if kind == "quants":
         return RecipeFile.model_json_schema()
+    if kind == "studies":
+        return StudyFile.model_json_schema()
     kinds = ScenarioFile | LoadFile | ServeFile | TenantFile
     made: dict[str, Any] = TypeAdapter(Annotated[kinds, Field(discriminator="kind")]).json_schema()
     return made

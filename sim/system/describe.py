@@ -17,6 +17,8 @@ from sim.system.op_graph import graph_text, op_graph
 from sim.system.plugins import load_hardware
 from sim.system.scenario import read_scenario, scenario_kind
 from sim.system.serve_file import read_serve
+from sim.system.study import Study, read_study
+from sim.system.study_axis import Axis
 from sim.system.tables import TABLES
 from sim.system.tenant_file import read_tenants
 from sim.system.text_table import text_table
@@ -243,12 +245,33 @@ def _scenario(wanted: Wanted, name: str) -> Shown:
     return Shown(data, [f"{path.stem}", *text_table(rows, wanted.width)])
 
 
+def _study(wanted: Wanted, name: str) -> Shown:
+    path = find("studies", name, wanted.search_dirs)
+    study: Study = read_study(path, wanted.search_dirs)
+    axes = [(axis.path, _values_of(axis)) for axis in study.axes]
+    base = {**study.base.given, **study.base.set} | ({"file": study.base.file} if study.base.file else {})
+    rows = [("base", _plain(base)), *(("axis", f"{axis}: {values}") for axis, values in axes)]
+    parts = [("sample", study.sample), *(("constraint", each) for each in study.constraints)]
+    parts += [("derived", each) for each in study.derive]
+    rows += [(word, _plain(part.model_dump(by_alias=True, exclude_unset=True))) for word, part in parts]
+    rows += [("keep", ", ".join(study.keep))] if study.keep else []
+    data = {"name": path.stem, "title": study.title, "base": base, "axes": dict(axes)}
+    return Shown(data, [f"{study.title} ({path.stem})", *text_table(rows, wanted.width)])
+
+
+def _values_of(axis: Axis) -> str:
+    if axis.interval is not None:
+        return f"from {axis.interval.written(axis.interval.low)} to {axis.interval.written(axis.interval.high)}"
+    return ", ".join("default" if value is None else str(value) for value in axis.values)
+
+
 _FILES: dict[str, Callable[[Wanted, str], Shown]] = {
     "hardware": _hardware,
     "models": _model,
     "runtimes": _runtime,
     "quants": _quant,
     "scenarios": _scenario,
+    "studies": _study,
 }
 
 

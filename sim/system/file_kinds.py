@@ -14,6 +14,7 @@ from sim.system.plugins import load_hardware
 from sim.system.scenario import OfAModel, RuntimePart, read_scenario, scenario_kind
 from sim.system.serve_file import read_serve
 from sim.system.serve_prepare import prepare_serve
+from sim.system.study_check import check_study_file
 from sim.system.tenant_demand import mover_of
 from sim.system.tenant_file import ModelTenant, Tenant, read_tenants
 from sim.workload.hf_config import load_model
@@ -119,6 +120,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "sparksim.quant/1": ("quantisation recipe", lambda path: load_quant(str(path))),
     "sparksim.formats/1": ("storage formats", _check_formats),
     "sparksim.scenario/1": ("scenario", _check_scenario),
+    "sparksim.study/1": ("study", check_study_file),
     **{schema: (schema.partition(".")[2].partition("/")[0], load_file) for schema in OTHERS},
 }
 """Schema -> what the kind is called, and what reads such a file."""

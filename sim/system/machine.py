@@ -27,6 +27,7 @@ from sim.errors import Problem, WiringError, WorkloadError
 from sim.hwspec import ComponentSpec, HardwareSpec
 from sim.system.job import Job
 from sim.system.memory_rates import with_rates
+from sim.system.only_counted import as_simulated
 from sim.system.plugins import checked_hop, checked_share, code_of, named_failure
 from sim.units import ps_from_seconds
 from sim.workload.op import AllReduce, Copy, Custom, Host, Op
@@ -187,7 +188,9 @@ class Machine:
         """Everything that the device level reads of the spec, and the code of components of users: a profile's key."""
         names = [self.gpu_name, self._name_of(L2Spec), *self._memory_path]
         names += [name for name, spec in self.hardware.components.items() if isinstance(spec, TlbSpec)]
-        return repr([(name, self._specs[name], code_of(type(self.components[name]))) for name in names])
+        codes = {name: code_of(type(self.components[name])) for name in names}
+        specs = {name: self._specs[name] if codes[name] else as_simulated(self._specs[name]) for name in names}
+        return repr([(name, specs[name], codes[name]) for name in names])
 
     def stream_key(self) -> str:
         """Everything that a stream on this machine depends on: what the device level reads, but for the SM clock."""

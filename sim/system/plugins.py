@@ -28,6 +28,8 @@ from sim.result.trace import CAUSES
 from sim.workload.op import Op
 
 GROUP = "sparksim.plugins"
+PLUGIN_PREFIX = "sparksim_plugin_"
+"""Of the modules that files of `--plugin` become."""
 """Entry points of installed packages: each names a module that registers components, or a component class."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PROCESS = token_hex(8)
@@ -80,7 +82,7 @@ def load_plugin(path: str | Path) -> None:
         PluginError: there is no such file, or it fails; names the line.
     """
     file = Path(path)
-    name = f"sparksim_plugin_{sha256(str(file.resolve()).encode()).hexdigest()[:12]}"
+    name = f"{PLUGIN_PREFIX}{sha256(str(file.resolve()).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return
     spec = spec_from_file_location(name, file) if file.is_file() else None

@@ -30,6 +30,7 @@ from sim.system.machine import Machine
 from sim.system.memory_account import MemoryAccount, budget_of
 from sim.system.memory_check import freeze_note, memory_use
 from sim.system.memory_timeline import memory_over_time
+from sim.system.only_counted import simulated_digest
 from sim.system.profiles import ProfileStore, default_cache_folder
 from sim.system.recipes import kv_format, kv_storage, smaller_recipes
 from sim.units import ps_from_seconds
@@ -111,7 +112,8 @@ def predict(
     key = None
     if cache != "off":
         folder = str(cache or default_cache_folder())
-        key = (hardware.digest, *types.items(), model, quant, runtime.model_dump_json(), request, kv_dtype, folder)
+        machine = simulated_digest(hardware, types)
+        key = (machine, *types.items(), model, quant, runtime.model_dump_json(), request, kv_dtype, folder)
 
     run_on = _executor(runtime, arguments, types, cache, progress)
 
@@ -261,7 +263,9 @@ class _Recent:
 
 
 _RECENT = _Recent(16)
-_STORES: dict[tuple[str, str, bool], ProfileStore] = {}
+_STORES: OrderedDict[tuple[str, str, bool], ProfileStore] = OrderedDict()
+MOST_STORES = 8
+"""Devices whose profiles are kept in memory: a study of a thousand machines must not hold all of them."""
 
 
 def profile_store(machine: Machine, cache: str | Path | None, *, is_full: bool) -> ProfileStore:
@@ -270,9 +274,11 @@ def profile_store(machine: Machine, cache: str | Path | None, *, is_full: bool) 
         return ProfileStore(machine.device, machine.device_key(), None, is_full=is_full)
     folder = Path(cache) if cache is not None else default_cache_folder()
     key = (machine.device_key(), str(folder), is_full)
-    if key not in _STORES:
-        _STORES[key] = ProfileStore(machine.device, machine.device_key(), folder, is_full=is_full)
-    return _STORES[key]
+    store = _STORES.pop(key, None) or ProfileStore(machine.device, machine.device_key(), folder, is_full=is_full)
+    _STORES[key] = store
+    if len(_STORES) > MOST_STORES:
+        _STORES.popitem(last=False)
+    return store
 
 
 def launch_costs(machine: Machine, runtime: RuntimeSpec, phase: str, tokens: int) -> LaunchCosts:

@@ -204,7 +204,8 @@ def is_scenario(path: Path) -> bool:
     schema = found[1].decode("utf-8", "replace") if found else OPS_SCHEMA
     if schema not in (SCHEMA, OPS_SCHEMA):
         message = f"schema must be {SCHEMA} or {OPS_SCHEMA}, not {schema[:60]!r}"
-        raise InputError(Problem(message, "unknown_schema", str(path), path="schema"))
+        hint = "`sparksim sweep` takes it" if schema == "sparksim.study/1" else None
+        raise InputError(Problem(message, "unknown_schema", str(path), path="schema", hint=hint))
     return schema == SCHEMA
 
 

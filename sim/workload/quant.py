@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sim.errors import InputError, Problem, SpecError
-from sim.paths import available, find, shipped_data
+from sim.paths import files, find, shipped_data
 from sim.workload.exclusions import named_classes
 from sim.workload.gguf_model import gguf_formats
 from sim.workload.layer_spec import AttentionSpec
@@ -330,9 +330,9 @@ def _converted(recipe: QuantRecipe, model: ModelSpec, search_dirs: Sequence[str 
     Raises:
         InputError: there is none.
     """
-    for name in available("quants", search_dirs):
+    for name, path in sorted(files("quants", search_dirs).items()):
         if name != "formats":
-            candidate = load_quant(name, search_dirs)
+            candidate = load_quant(path, search_dirs)
             if candidate.replaces == recipe.name and GGUF_FAMILY in candidate.runtimes:
                 return candidate
     if recipe.name in PLAIN:

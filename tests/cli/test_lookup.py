@@ -27,6 +27,7 @@ ONE_OF = {
     "ops": "gemm",
     "components": "memory",
     "scenarios": "gpt-oss-120b-chat",
+    "studies": "memory-bandwidth",
     "laws": "L1",
     "errors": "LawError",
     "result": "tpot_s",
@@ -70,7 +71,7 @@ def test_show_without_a_name_shows_a_whole_table(kind: str, capsys: pytest.Captu
     assert all(name in text for name in list_names(kind))
 
 
-@pytest.mark.parametrize("kind", ["hardware", "models", "runtimes", "quants", "scenarios"])
+@pytest.mark.parametrize("kind", ["hardware", "models", "runtimes", "quants", "scenarios", "studies"])
 def test_show_without_a_name_asks_which(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", kind]) == 2
     assert ", ".join(available(kind)) in capsys.readouterr().err

@@ -143,6 +143,7 @@ def _commands(root: Path) -> dict[str, tuple[list[Any], list[list[str]]]]:
         "hardware": sorted((root / "hwspecs").glob("*.yaml")),
         "runtime": sorted((root / "workloads/runtimes").glob("*.yaml")),
         "scenario": sorted((root / "workloads/scenarios").glob("*.yaml")),
+        "study": sorted((root / "workloads/studies").glob("*.yaml")),
         "quant": sorted((root / "workloads/quants").glob("q*.yaml")),
     }
     tiny = ["run", "--model", "qwen3-0.6b"]
@@ -151,6 +152,7 @@ def _commands(root: Path) -> dict[str, tuple[list[Any], list[list[str]]]]:
         "hardware": [["check", "FILE"], [*tiny, "--runtime", "vllm", "--hardware", "FILE", *short]],
         "runtime": [["check", "FILE"], [*tiny, "--runtime", "FILE", *short]],
         "scenario": [["check", "FILE"], ["run", "FILE", "--model", "qwen3-0.6b", *short]],
+        "study": [["check", "FILE"]],
         "quant": [["check", "FILE"], [*tiny, "--runtime", "llama.cpp", "--quant", "FILE", *short]],
         "trace": [["check", "FILE"], ["run", "FILE", "--runtime", "vllm", "--cache", "off"]],
     }
@@ -176,7 +178,7 @@ def _survives(data: Any, path: Path, lines: list[list[str]], capsys: pytest.Capt
 
 @pytest.mark.parametrize(
     ("kind", "count"),
-    [("model", 12), ("hardware", 12), ("runtime", 12), ("scenario", 12), ("quant", 12), ("trace", 25)],
+    [("model", 12), ("hardware", 12), ("runtime", 12), ("scenario", 12), ("study", 12), ("quant", 12), ("trace", 25)],
 )
 def test_mutations(
     kind: str, count: int, root: Path, tmp_path: Path, mutate: Any, capsys: pytest.CaptureFixture[str]
@@ -187,7 +189,7 @@ def test_mutations(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "count"),
-    [("model", 200), ("hardware", 60), ("runtime", 90), ("scenario", 40), ("quant", 40), ("trace", 100)],
+    [("model", 200), ("hardware", 60), ("runtime", 90), ("scenario", 40), ("study", 60), ("quant", 40), ("trace", 100)],
 )
 def test_five_hundred_mutations(
     kind: str, count: int, root: Path, tmp_path: Path, mutate: Any, capsys: pytest.CaptureFixture[str]

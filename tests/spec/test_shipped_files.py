@@ -26,11 +26,14 @@ SCHEMAS = {
     "runtimes": "workloads/runtimes/*.yaml",
     "quants": "workloads/quants/*.yaml",
     "scenarios": "workloads/scenarios/*.yaml",
+    "studies": "workloads/studies/*.yaml",
 }
 
 
 def test_there_is_something_of_every_kind() -> None:
-    counts = {kind: len(available(kind)) for kind in ("hardware", "models", "runtimes", "quants", "scenarios")}
+    counts = {
+        kind: len(available(kind)) for kind in ("hardware", "models", "runtimes", "quants", "scenarios", "studies")
+    }
     assert all(counts.values()), counts
 
 
@@ -51,7 +54,7 @@ def test_show_yaml_loads_to_the_same_machine(name: str, tmp_path: Path, capsys: 
     ]
 
 
-@pytest.mark.parametrize("kind", ["models", "runtimes", "quants", "scenarios"])
+@pytest.mark.parametrize("kind", ["models", "runtimes", "quants", "scenarios", "studies"])
 def test_show_yaml_prints_a_file_that_checks(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in available(kind):
         assert main(["show", kind, name, "--yaml"]) == 0
@@ -93,6 +96,9 @@ def test_every_shipped_file_conforms_to_its_schema(kind: str) -> None:
         ("quants", "fp8", ("defualt",), "fp8"),
         ("scenarios", "gpt-oss-120b-chat", ("batch",), -1),
         ("scenarios", "gpt-oss-120b-chat", ("kind",), "serve"),
+        ("studies", "memory-bandwidth", ("axes", "memory.bandwidth", "stp"), "1 GB/s"),
+        ("studies", "memory-bandwidth", ("sample",), {"kind": "latin"}),
+        ("studies", "memory-bandwidth", ("bass",), {}),
     ],
 )
 def test_a_wrong_file_does_not_conform(kind: str, name: str, path: tuple[str, ...], value: object) -> None:
