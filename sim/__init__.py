@@ -33,6 +33,7 @@ from sim.errors import (
 if TYPE_CHECKING:
     from sim.api import (
         compare,
+        draw,
         explain,
         fit,
         kernel,
@@ -77,6 +78,7 @@ __all__ = [
     "WorkloadError",
     "__version__",
     "compare",
+    "draw",
     "explain",
     "fit",
     "kernel",
@@ -102,6 +104,7 @@ _WHERE = {
     "RunResult": ("sim.result", "RunResult"),
     "Share": ("sim.component.profile", "Share"),
     "compare": ("sim.api", "compare"),
+    "draw": ("sim.api", "draw"),
     "explain": ("sim.api", "explain"),
     "fit": ("sim.api", "fit"),
     "kernel": ("sim.api", "kernel"),

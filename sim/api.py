@@ -369,6 +369,36 @@ def kernel(
     )
 
 
+def draw(
+    source: Any,
+    path: str | Path,
+    *,
+    kind: str | None = None,
+    x: str | None = None,
+    y: str | Sequence[str] = (),
+    by: str | None = None,
+) -> list[Path]:
+    """Draw a DataFrame of `sim.sweep`, a result, or what was written of either; the SVG and PNG that it wrote.
+
+    `kind`, of points: lines (`y` over `x`, a line for each other axis), heat (`y` over `x` and `by`), pareto (`y`
+    against `x`, coloured by `by`); of a run: breakdown; of `explain`, `compare` and `validate` their own picture.
+
+    >>> import sim, tempfile
+    >>> table = sim.sweep(model="qwen3-0.6b", runtime="llama.cpp", prompt=0, output=2, batch=[1, 2, 4])
+    >>> [file.suffix for file in sim.draw(table, f"{tempfile.mkdtemp()}/rates", y="decode_tok_s")]
+    ['.svg', '.png']
+
+    Raises:
+        InputError: nothing to draw, or no such picture or column; says what there is.
+    """
+    from sim.plot.of_result import Asked as Columns  # noqa: PLC0415 - matplotlib is slow to load
+    from sim.plot.of_result import draw as draw_source  # noqa: PLC0415
+    from sim.plot.written import source_of  # noqa: PLC0415
+
+    columns = Columns(x, (y,) if isinstance(y, str) else tuple(y), by)
+    return draw_source(source_of(source), Path(path), kind, columns)
+
+
 def load_hardware(
     ref: str | Path | HardwareSpec,
     *,

@@ -1,5 +1,6 @@
 """Pictures. The only importer of matplotlib, and only when something is drawn."""
 
+from sim.plot.of_result import Asked, draw
 from sim.plot.pictures import (
     DRAWN,
     draw_all,
@@ -24,6 +25,8 @@ from sim.result.run_result import PLOTTERS
 PLOTTERS.update(DRAWN)
 
 __all__ = [
+    "Asked",
+    "draw",
     "draw_all",
     "draw_bars",
     "draw_fit",

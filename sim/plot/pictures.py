@@ -12,6 +12,7 @@ from sim.plot.kernel_timeline import timeline as _timeline
 from sim.plot.load_chart import load_chart
 from sim.plot.memory_bar import memory as _memory
 from sim.plot.memory_time import memory_time as _memory_time
+from sim.plot.of_result import Asked, draw
 from sim.plot.op_time import ops as _ops
 from sim.plot.parity import parity
 from sim.plot.power_time import power as _power
@@ -19,7 +20,6 @@ from sim.plot.roofline_chart import roofline as _roofline
 from sim.plot.sensitivity import bars, sensitivity
 from sim.plot.sm_timeline import sm_timeline
 from sim.plot.style import house_style, save
-from sim.plot.sweep_lines import sweep_lines
 from sim.plot.tenant_bandwidth import bandwidth
 from sim.plot.waterfall import waterfall
 from sim.result.fit_result import FitResult
@@ -120,9 +120,7 @@ def draw_parity(rows: Sequence[Mapping[str, Any]], path: Path) -> list[Path]:
 
 def draw_sweep(data: Mapping[str, Any], y: Sequence[str], path: Path) -> list[Path]:
     """Results against an axis, of `sparksim.sweep/1`, as SVG and PNG; the paths."""
-    with house_style():
-        fig = sweep_lines(data, y)
-    return save(fig, path)
+    return draw(data, path, "lines", Asked(y=y))
 
 
 def draw_bars(title: str, panels: Mapping[str, Sequence[tuple[str, float]]], path: Path) -> list[Path]:

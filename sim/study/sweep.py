@@ -60,7 +60,9 @@ class Sweep:
     @property
     def frame(self) -> pd.DataFrame:
         """The rows as a DataFrame."""
-        return to_frame(self.rows, self.study, {"study": self.digest, "points": self.n_points})
+        told: dict[str, Any] = {"study": self.digest, "points": self.n_points}
+        told["axes"] = {axis.path: axis.unit for axis in self.study.axes}
+        return to_frame(self.rows, self.study, told)
 
     def whole_frame(self) -> pd.DataFrame:
         """The rows of a sweep that came to its end.
