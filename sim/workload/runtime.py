@@ -226,6 +226,10 @@ class RuntimeSpec(Frozen):
     title: str = ""
     source: str = ""
     family: str = Field("", description="the runtime at the root of `extends`, whose formats it reads; itself without")
+    generations: tuple[Literal["nvidia", "volta", "pascal", "rdna", "apple"], ...] = Field(
+        ("nvidia",), min_length=1, description="GPUs that its kernels are written for, as `generation` of a GPU says it"
+    )
+    note: str = Field("", description="what a result says of the runtime's kernels")
     ubatch_tokens: Whole = Field(gt=0, le=2**20, description="most tokens of one forward pass")
     prefill_packing: Literal["sequences", "arrivals"] = Field(
         "sequences",

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from tests.device import machine, simulate
 
 from sim.component.kernel_run import MOST_SLOTS
 from sim.cost.program import Grid, Kernel, Operand, Work
+from tests.device import machine, simulate
 
 
 @pytest.mark.parametrize("columns", [31, 47])
 def test_merged_slots_move_what_their_tiles_miss(columns: int) -> None:
-    """Weights fit into L2 and are read by 20 rows of tiles, which 48 SMs do not divide: the first visits miss them, later ones find them."""
+    """Weights that fit into L2 are read by 20 rows of tiles, not a divisor of 48 SMs: only first visits miss them."""
     rows, steps = 20, 128
     operands = (Operand("inputs", 4096.0, "m", resident_share=1.0), Operand("weights", 2048.0, "n"))
     kernel = Kernel(
