@@ -113,7 +113,8 @@ class KernelBench:
         store: ProfileStore | None = None,
     ) -> None:
         self._machine = machine
-        self._lowering = Lowering(runtime, formats(), machine.gpu.sms, estimator(machine.device(Engine())))
+        own = runtime.with_units(machine.gpu.flop_per_clock_per_sm)
+        self._lowering = Lowering(own, formats(), machine.gpu.sms, estimator(machine.device(Engine())))
         self._store = store or ProfileStore(machine.device, machine.device_key(), None, is_full=is_full)
         self._boundary_ps = launch_costs(machine, runtime, "prefill", 1).boundary_ps
         self._is_full = is_full

@@ -203,7 +203,8 @@ def execute(
     progress: Progress | None = None,
 ) -> Trace:
     """Replay every knot step; laws are checked before anything is summed up."""
-    held = runtime.at_sustained_clock(machine.gpu.sustained_share)
+    own = runtime.with_units(machine.gpu.flop_per_clock_per_sm)
+    held = own.at_sustained_clock(machine.gpu.sustained_share)
     lowering = Lowering(held, formats(), machine.gpu.sms, estimator(machine.device(Engine())))
     store = profile_store(machine, cache, is_full=is_full)
     watched = _Watched(store, progress, sum(len(phase.steps) for phase in workload.phases))
