@@ -31,7 +31,19 @@ from sim.errors import (
 )
 
 if TYPE_CHECKING:
-    from sim.api import compare, explain, fit, kernel, load, load_hardware, register, run, serve, tenants
+    from sim.api import (
+        compare,
+        compare_machines,
+        explain,
+        fit,
+        kernel,
+        load,
+        load_hardware,
+        register,
+        run,
+        serve,
+        tenants,
+    )
     from sim.api import list_names as list  # the public name: `sim.list("models")`
     from sim.component import Component
     from sim.component.profile import Share
@@ -64,6 +76,7 @@ __all__ = [
     "WorkloadError",
     "__version__",
     "compare",
+    "compare_machines",
     "explain",
     "fit",
     "kernel",
@@ -87,6 +100,7 @@ _WHERE = {
     "RunResult": ("sim.result", "RunResult"),
     "Share": ("sim.component.profile", "Share"),
     "compare": ("sim.api", "compare"),
+    "compare_machines": ("sim.api", "compare_machines"),
     "explain": ("sim.api", "explain"),
     "fit": ("sim.api", "fit"),
     "kernel": ("sim.api", "kernel"),

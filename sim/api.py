@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sim.result.tenants import TenantsResult
     from sim.study.compare import Comparison
     from sim.study.explain import Explanation
+    from sim.study.machines import MachineTable
     from sim.study.sides import Given
 
 Overrides = Mapping[str, object] | Iterable[str]
@@ -206,6 +207,38 @@ def compare(
     from sim.study.compare import compare as compare_sides  # noqa: PLC0415 - a run does without
 
     return compare_sides(a, b, Asked(arguments, set, file, spec_dirs, cache), progress)
+
+
+def compare_machines(
+    machines: Sequence[str | Path | HardwareSpec],
+    *,
+    years: float = 3.0,
+    electricity: float = 0.15,
+    set: Overrides = (),
+    spec_dirs: Sequence[str | Path] = (),
+    cache: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+    **arguments: Any,
+) -> MachineTable:
+    """One model on several machines: rates, memory, bandwidth, watts, price and price per million tokens, side by side.
+
+    Everything else is what all of them run, as in `run`. Where a machine's GPU needs other kernels than the runtime's,
+    the builds of the same runtime that have them are taken (llama.cpp-metal for llama.cpp). A token costs its share of
+    the price over `years` of writing all the time, and of electricity at so many USD per kWh.
+
+    >>> import sim
+    >>> table = sim.compare_machines(["dgx-spark", "m4-max"], model="qwen3-0.6b", runtime="llama.cpp", output=2)
+    >>> [row.runtime.split("@")[0] for row in table.rows]
+    ['llama.cpp', 'llama.cpp-metal']
+
+    Raises:
+        InputError: something given cannot be used, or no machine has kernels for it.
+    """
+    from sim.study.machines import Costs  # noqa: PLC0415 - a run does without
+    from sim.study.machines import compare_machines as side_by_side  # noqa: PLC0415
+
+    asked = Asked(arguments, set, None, spec_dirs, cache)
+    return side_by_side(machines, asked, Costs(years, electricity), progress)
 
 
 def load(
