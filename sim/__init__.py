@@ -31,26 +31,13 @@ from sim.errors import (
 )
 
 if TYPE_CHECKING:
-    from sim.api import (
-        compare,
-        draw,
-        explain,
-        fit,
-        kernel,
-        load,
-        load_hardware,
-        register,
-        run,
-        sensitivity,
-        serve,
-        sweep,
-        tenants,
-    )
+    from sim.api import kernel, load, load_hardware, register, run, serve, tenants
     from sim.api import list_names as list  # the public name: `sim.list("models")`
     from sim.component import Component
     from sim.component.profile import Share
     from sim.component.transfer import Hop
     from sim.hwspec import ComponentSpec
+    from sim.questions import compare, compare_machines, draw, explain, fit, sensitivity, sweep
     from sim.result import RunResult
     from sim.workload import load_model, load_runtime
     from sim.workload.op import Op
@@ -78,6 +65,7 @@ __all__ = [
     "WorkloadError",
     "__version__",
     "compare",
+    "compare_machines",
     "draw",
     "explain",
     "fit",
@@ -103,10 +91,11 @@ _WHERE = {
     "Op": ("sim.workload.op", "Op"),
     "RunResult": ("sim.result", "RunResult"),
     "Share": ("sim.component.profile", "Share"),
-    "compare": ("sim.api", "compare"),
-    "draw": ("sim.api", "draw"),
-    "explain": ("sim.api", "explain"),
-    "fit": ("sim.api", "fit"),
+    "compare": ("sim.questions", "compare"),
+    "compare_machines": ("sim.questions", "compare_machines"),
+    "draw": ("sim.questions", "draw"),
+    "explain": ("sim.questions", "explain"),
+    "fit": ("sim.questions", "fit"),
     "kernel": ("sim.api", "kernel"),
     "list": ("sim.api", "list_names"),
     "load": ("sim.api", "load"),
@@ -116,9 +105,9 @@ _WHERE = {
     "load_runtime": ("sim.workload", "load_runtime"),
     "register": ("sim.api", "register"),
     "run": ("sim.api", "run"),
-    "sensitivity": ("sim.api", "sensitivity"),
+    "sensitivity": ("sim.questions", "sensitivity"),
     "serve": ("sim.api", "serve"),
-    "sweep": ("sim.api", "sweep"),
+    "sweep": ("sim.questions", "sweep"),
     "tenants": ("sim.api", "tenants"),
 }
 

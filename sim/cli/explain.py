@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Explain; 0 done, 3 does not fit."""
-    from sim import api  # noqa: PLC0415 - `sparksim --help` need not load the simulator
+    from sim import questions  # noqa: PLC0415 - `sparksim --help` need not load the simulator
     from sim.result.export import check_target, write  # noqa: PLC0415
 
     target = plot_target(arguments.plot, force=arguments.force) if arguments.plot else None
@@ -43,7 +43,7 @@ def execute(arguments: argparse.Namespace) -> int:
         check_target(Path(arguments.out), force=arguments.force)
     written: list[Path] = []
     with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
-        why = api.explain(**given(arguments), progress=progress)
+        why = questions.explain(**given(arguments), progress=progress)
         if arguments.out:
             progress.show("writing and drawing")
             more = _writer(why.to_dict())

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Fit; 0 it does, 3 it does not."""
-    from sim import api  # noqa: PLC0415 - `sparksim --help` need not load the simulator
+    from sim import questions  # noqa: PLC0415 - `sparksim --help` need not load the simulator
 
     target = plot_target(arguments.plot, force=arguments.force) if arguments.plot else None
     if arguments.force and target is None and not arguments.out:
@@ -51,7 +51,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
         check_target(Path(arguments.out), force=arguments.force)
     given: dict[str, Any] = {name: getattr(arguments, name) for name in ARGUMENTS}
-    result = api.fit(**given, beside=arguments.beside, set=arguments.set, spec_dirs=tuple(arguments.spec_dir))
+    result = questions.fit(**given, beside=arguments.beside, set=arguments.set, spec_dirs=tuple(arguments.spec_dir))
     if not arguments.quiet:
         for note in (*result.warnings, *unused(arguments)):
             print(f"note: {note}", file=sys.stderr)

@@ -52,11 +52,14 @@ def error_object(exit_code: int, problems: Sequence[Mapping[str, object]]) -> st
     return json.dumps({"schema": "sparksim.error/1", "exit_code": exit_code, "problems": full})
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """The flags that say which model runs how, and on what."""
+def add_model(parser: argparse.ArgumentParser, *, has_machines: bool = False) -> None:
+    """The flags that say which model runs how, and on what. `has_machines`: --hardware may be given several times."""
     parser.add_argument("--model", help="card name, Hugging Face id, or path to a config.json")
     parser.add_argument("--runtime", help="NAME[@VERSION], e.g. llama.cpp@b7941, vllm")
-    parser.add_argument("--hardware", help="machine (default dgx-spark)")
+    if has_machines:
+        parser.add_argument("--hardware", action="append", help="machine; two or more: all of them side by side")
+    else:
+        parser.add_argument("--hardware", help="machine (default dgx-spark)")
     parser.add_argument("--quant", help="recipe (default: what the checkpoint says)")
     parser.add_argument("--kv-dtype", help="format of the KV cache (default: the runtime's)")
     parser.add_argument("--batch", type=count, metavar="N", help="sequences (default 1)")

@@ -35,10 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Draw; 0."""
     target = plot_target(arguments.output or _beside(arguments), force=arguments.force, flag="output")
-    from sim import api  # noqa: PLC0415 - matplotlib is slow to load
+    from sim import questions  # noqa: PLC0415 - matplotlib is slow to load
 
     y = [part.strip() for text in arguments.y for part in text.split(",") if part.strip()]
-    written = api.draw(arguments.result, target, kind=arguments.kind, x=arguments.x, y=y, by=arguments.by)
+    written = questions.draw(arguments.result, target, kind=arguments.kind, x=arguments.x, y=y, by=arguments.by)
     if not arguments.quiet:
         print(f"wrote {', '.join(map(str, written))}", file=sys.stderr)
     return 0

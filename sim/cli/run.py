@@ -39,9 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace DIR if it exists")
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
+def add_run(parser: argparse.ArgumentParser, *, has_machines: bool = False) -> None:
     """The flags that say what is run, for every verb that runs it."""
-    add_model(parser)
+    add_model(parser, has_machines=has_machines)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--full", action="store_true", help="simulate every CTA and K-step")
     mode.add_argument("--folded", action="store_true", help="advance steady states in closed form (default)")

@@ -51,11 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Ask; 0 done."""
-    from sim import api  # noqa: PLC0415 - `sparksim --help` need not load the simulator
+    from sim import questions  # noqa: PLC0415 - `sparksim --help` need not load the simulator
 
     target = plot_target(arguments.plot, force=arguments.force) if arguments.plot else None
     with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
-        found = api.sensitivity(
+        found = questions.sensitivity(
             **{**given(arguments), "seed": arguments.seed or None},
             y=split(arguments.y),
             of=split(arguments.of),

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from sim.result.memory import MemoryUse
 from sim.result.ranges import RateRange, digits_of, rounded
 from sim.result.run_result import RunResult
-from sim.result.words import limits
+from sim.result.words import limits, words_of
 from sim.units import format_quantity
 
 BAR_WIDTH = 40
@@ -53,7 +53,7 @@ def table(result: RunResult, look: Look) -> list[str]:
         lines += ["", look.bold("What limits it?")]
         sustained = result.identity.sustained_bytes_per_s
         for name, phase in summary["phases"].items():
-            first, *rest = limits(phase, sustained)
+            first, *rest = limits(phase, sustained, words_of(result.hardware))
             lines += [f"  {name} {first}", *(f"  {'':<{len(name)}} {line}" for line in rest)]
         lines += _draws(summary["energy"], look)
     return lines

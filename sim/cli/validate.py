@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 
-from sim.cli import microbench, validate_kernels, validate_memory, validate_power, validate_serving
+from sim.cli import microbench, validate_kernels, validate_machines, validate_memory, validate_power, validate_serving
 from sim.cli.parser import plot_target
 from sim.cli.progress import ProgressLine
 from sim.errors import InputError, Problem
@@ -18,6 +18,7 @@ EXAMPLE = """examples:
   sparksim validate inference --runtime llama.cpp --family gpt-oss --parity parity
   sparksim validate inference --leave-out family
   sparksim validate kernels --chip rtx-pro-6000-server
+  sparksim validate machines --check --rows
   sparksim validate memory --check
   sparksim validate microbench --check
   sparksim validate power --check --rows
@@ -27,7 +28,7 @@ EXAMPLE = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    kinds = ("inference", "kernels", "memory", "microbench", "power", "serving", "tenants", "ablation")
+    kinds = ("inference", "kernels", "machines", "memory", "microbench", "power", "serving", "tenants", "ablation")
     parser.add_argument("what", choices=kinds)
     parser.add_argument("--runtime", help="only this runtime")
     parser.add_argument("--family", help="only models whose name begins so")
@@ -58,7 +59,7 @@ def execute(arguments: argparse.Namespace) -> int:
     others = {
         "kernels": validate_kernels.execute, "memory": validate_memory.execute, "serving": validate_serving.execute,
         "microbench": microbench.check, "power": validate_power.execute, "tenants": validate_power.execute,
-        "ablation": microbench.ablation,
+        "ablation": microbench.ablation, "machines": validate_machines.execute,
     }  # fmt: skip
     if arguments.what in others:
         return others[arguments.what](arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sim.component.c2c import C2c
 from sim.component.component import Component
+from sim.component.compute_units import ComputeUnits
 from sim.component.cpu import CpuCluster
 from sim.component.gpu import Gpu
 from sim.component.l2 import L2
@@ -23,6 +24,7 @@ __all__ = ["COMPONENTS", "Component", "spec_types"]
 
 COMPONENTS: dict[str, type[Component]] = {
     "c2c": C2c,
+    "compute_units": ComputeUnits,
     "cpu_cluster": CpuCluster,
     "gpu": Gpu,
     "l2": L2,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from sim.component.component import Component
 from sim.hwspec import Bytes, ComponentSpec, Count, Derived, Hertz, Measure, Number, Seconds
 
+Generation = Literal["nvidia", "volta", "pascal", "rdna", "apple"]
+"""Whose kernels a GPU runs; nvidia: Turing and later, whose matrix units multiply INT8 too."""
+
 
 class GpuSpec(ComponentSpec):
     """A GPU. FLOP rates count a multiply-add as 2, dense, per clock and SM."""
+
+    is_coarse: ClassVar[bool] = False
 
     ports: ClassVar = {"l2": "memory", "tlb": "translation", "host": "host", "pcie": "pcie"}
     serves: ClassVar = frozenset({"host"})
@@ -20,6 +25,9 @@ class GpuSpec(ComponentSpec):
         "cuda_cores": Derived("", ("sms", "flop_per_clock_per_sm")),
     }
 
+    generation: Generation = Field(
+        default="nvidia", description="whose kernels it runs: a runtime written for others is refused"
+    )
     sms: Annotated[int, Measure("", is_whole=True, most=16384)] = Field(description="streaming multiprocessors")
     clock: Hertz = Field(description="SM clock that predictions use unless a measurement states its own")
     sustained_clock: Hertz | None = Field(
@@ -27,7 +35,7 @@ class GpuSpec(ComponentSpec):
         description="SM clock that is left once products that draw all the power there is go on; null: as clock",
     )
     flop_per_clock_per_sm: dict[str, Count] = Field(
-        description="dense FLOPs per clock and SM by unit: fp32 and int8_dp4a on CUDA cores, the others on tensor cores"
+        description="dense FLOPs per clock and SM by unit: fp32, fp16_lanes, int8_dp4a on CUDA cores, others tensor"
     )
     sparsity_factor: Number = Field(description="speed-up of 2:4 structured sparsity, which no rate here includes")
     l1_capacity: Bytes = Field(description="L1 and shared memory of an SM together")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 
 from sim.component.fold import Fold, NoFold
@@ -42,7 +43,7 @@ class KernelRun:
         self._cache = PanelCache(device.l2_capacity_bytes, device.l2_ways)
         self._mean_wave: tuple[tuple[float, ...], float] | None = None
         self._waves: dict[int, tuple[tuple[float, ...], float]] = {}
-        self._fetched: dict[tuple[int, int], Parts] = {}
+        self._fetched: dict[tuple[int, int, int], Parts] = {}
         self._stored: dict[tuple[int, int], tuple[Parts, Parts]] = {}
         classes = deal(kernel, device.sms, self.slots_per_sm)
         self.most_slots = MOST_SLOTS if not is_full and kernel.total_steps > MANY_STEPS else self.slots_per_sm
@@ -84,18 +85,20 @@ class KernelRun:
         The same list for all that move the same bytes.
         """
         weight = sm.weight * ctas
-        known = self._fetched.get((min(k, self.slots_per_sm), weight))  # later visits move the mean (see `_wave`)
+        key = min(k, self.slots_per_sm), sm.weight, ctas  # later visits move the mean (see `_wave`)
+        known = self._fetched.get(key)
         if known is None:
-            known = self._fetched[min(k, self.slots_per_sm), weight] = self._parts(*self._wave(k, steps), weight)
+            waves = [self._wave(each, steps) for each in range(k, k + ctas)]  # the first may miss what others find
+            missing = [sm.weight * sum(m[i] / asked for m, asked in waves) for i in range(len(self.kernel.operands))]
+            known = self._fetched[key] = self._parts(missing, weight)
         return known
 
-    def _parts(self, missing: tuple[float, ...], asked: float, weight: int) -> Parts:
-        """What `weight` of the `asked` CTAs, which miss `missing` bytes by operand, fetch per K-step."""
+    def _parts(self, missing: Sequence[float], weight: int) -> Parts:
+        """What `weight` CTAs, which miss `missing` bytes by operand together, fetch per K-step."""
         device = self.device
-        share = weight / asked
         parts: Parts = []
         for access in READS:
-            n_bytes = share * sum(
+            n_bytes = sum(
                 m for m, operand in zip(missing, self.kernel.operands, strict=True) if operand.access == access
             )
             if n_bytes > 0.0:

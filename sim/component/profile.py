@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sim.component.grid import SmLimits
 from sim.component.transfer import Hop
 
-CUDA_UNITS = frozenset({"fp32", "int8_dp4a"})
+CUDA_UNITS = frozenset({"fp32", "fp16_lanes", "int8_dp4a"})
 """Units that are CUDA cores; every other key of `flop_per_clock_per_sm` is a matrix unit."""
 
 

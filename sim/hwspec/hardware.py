@@ -25,7 +25,7 @@ class FieldInfo:
     """One number (or word) of a machine and where it comes from.
 
     `value` is SI, `unit` a key of `units.EXAMPLES` ("%" for a fraction; None for words). `status`: given, derived or
-    overridden. `range`: as written in the file. `inputs`: what a derived field is computed from.
+    overridden. `range`: as written in the file. `inputs`: what a derived field is computed from. `date`: of its source.
     """
 
     path: str
@@ -39,6 +39,7 @@ class FieldInfo:
     description: str = ""
     range: tuple[Any, ...] | None = None
     inputs: tuple[str, ...] = ()
+    date: str | None = None
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,7 @@ def _given(name: str, spot: Spot, leaf: Leaf) -> FieldInfo:
         leaf.line,
         spot.description,
         leaf.range,
+        date=leaf.date,
     )
 
 

@@ -13,10 +13,13 @@ from sim.hwspec.walk import measure_of
 from sim.units import EXAMPLES
 from sim.yamlfile import KINDS, RECORDS_REF, records_schema
 
-_SOURCE = {
-    "source": {"type": "string", "description": "where the values come from: an address, a document, or why assumed"},
-    "kind": {"enum": list(KINDS), "description": "what kind of source it is"},
+_SOURCE = {"source": {"$ref": "#/$defs/Source"}, "kind": {"$ref": "#/$defs/Kind"}}
+_DEFINED: dict[str, Any] = {
+    "Source": {"type": "string", "description": "where the values come from: an address, a document, or why assumed"},
+    "Kind": {"enum": list(KINDS), "description": "what kind of source it is"},
 }
+_NOTHING = {"$ref": "#/$defs/Nothing"}
+"""What a field may have that may be nothing: null, or null with the reason why."""
 _PLAIN: dict[type, str] = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
@@ -49,7 +52,8 @@ def json_schema(spec_types: SpecTypes) -> dict[str, Any]:
                 "description": "who asks whom: 'l2.memory -> c2c.gpu'",
             },
         },
-        "$defs": {"Records": records_schema()} | {name: _component(name, kind) for name, kind in spec_types.items()},
+        "$defs": {"Records": records_schema(), "Nothing": _leaf({"type": "null"}), **_DEFINED}
+        | {name: _component(name, kind) for name, kind in spec_types.items()},
     }
 
 
@@ -89,7 +93,7 @@ def _field(kind: Any, metadata: Any = ()) -> dict[str, Any]:
     elif origin in (tuple, list):
         schema = {"type": "array", "items": _field(parts[0])}
     elif NoneType in parts:
-        schema = {"anyOf": [_field(next(part for part in parts if part is not NoneType)), {"type": "null"}]}
+        schema = {"anyOf": [_field(next(part for part in parts if part is not NoneType)), _NOTHING]}
     else:
         schema = _leaf({"enum": list(parts)} if parts else {"type": _PLAIN[kind]})
     return schema

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sim.plot.fit_chart import fit_chart
 from sim.plot.kernel_timeline import timeline as _timeline
 from sim.plot.load_chart import load_chart
+from sim.plot.machines import machines
 from sim.plot.memory_bar import memory as _memory
 from sim.plot.memory_time import memory_time as _memory_time
 from sim.plot.of_result import Asked, draw
@@ -101,6 +102,13 @@ def draw_waterfall(data: Mapping[str, Any], path: Path) -> list[Path]:
     """From A to B, of `sparksim.compare/1`, as SVG and PNG beside each other; the paths."""
     with house_style():
         fig = waterfall(data)
+    return save(fig, path)
+
+
+def draw_machines(data: Mapping[str, Any], path: Path) -> list[Path]:
+    """Machines side by side, of `sparksim.machines/1`, as SVG and PNG beside each other; the paths."""
+    with house_style():
+        fig = machines(data)
     return save(fig, path)
 
 

@@ -12,7 +12,7 @@ from sim.errors import InputError, LawError
 from sim.result.breakdown import by_place
 from sim.result.run_result import RunResult
 from sim.result.trace import CAUSES
-from sim.result.words import WORDS, limits
+from sim.result.words import WORDS, limits, words_of
 from sim.system.prepared import Prepared
 from sim.system.spec_fields import SpecField, changed_value, fields_read
 from sim.units import format_quantity
@@ -82,7 +82,8 @@ class Explanation:
 
     def sentence(self, phase: str) -> str:
         """What limits a phase."""
-        found = limits(self.result.phases[phase], self.result.identity.sustained_bytes_per_s)
+        me = self.result.identity
+        found = limits(self.result.phases[phase], me.sustained_bytes_per_s, words_of(self.result.hardware))
         return f"{phase} {', '.join(found)}"
 
     def to_dict(self) -> dict[str, Any]:

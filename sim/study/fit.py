@@ -14,6 +14,7 @@ from sim.hwspec import HardwareSpec
 from sim.result.fit_result import FitResult, ModelFit, QuantFit, Together
 from sim.study.sides import beside as other
 from sim.system.arguments import MOST_SEQUENCES
+from sim.system.generation import check_generation
 from sim.system.memory_account import Budget, MemoryAccount, budget_of, most
 from sim.system.memory_check import freeze_note, memory_use
 from sim.system.prepared import Asked, Prepared
@@ -114,6 +115,7 @@ def account_of(
     assert loaded is not None
     assert model is not None
     runtime = loaded.spec
+    check_generation(hardware, runtime, search_dirs)
     quant, kv_dtype = gather(
         lambda: resolve_quant(model, arguments.quant, runtime.family, search_dirs),
         lambda: kv_format(arguments.kv_dtype or runtime.kv_dtype, runtime),

@@ -20,6 +20,7 @@ from sim.errors import InputError, Problem
 from sim.hwspec import HardwareSpec
 from sim.result.kernel_result import KernelResult, Lane, LaunchResult
 from sim.system.arguments import Changes
+from sim.system.generation import check_generation, notes
 from sim.system.kernel_shapes import launches_of
 from sim.system.machine import Machine
 from sim.system.prediction import launch_costs, runnable
@@ -77,6 +78,7 @@ def predict_kernel(
     has_lanes: bool = False,
 ) -> KernelResult:
     """See `sim.kernel`, which this answers. `sizes`: complete, as `check_shape` gives them."""
+    check_generation(hardware, loaded.spec)
     machine = Machine(hardware, types)
     bench = KernelBench(machine, loaded.spec, is_full=is_full, has_lanes=has_lanes)
     return KernelResult(
@@ -91,7 +93,7 @@ def predict_kernel(
         sustained_bytes_per_s=machine.memory.bandwidth * machine.memory.sustained.read,
         clock_hz=machine.gpu.clock,
         overrides={path: str(value) for path, value in hardware.overrides.items()} | changes.given,
-        warnings=(*hardware.warnings, *loaded.warnings),
+        warnings=(*hardware.warnings, *notes(hardware), *loaded.warnings),
     )
 
 
@@ -111,7 +113,8 @@ class KernelBench:
         store: ProfileStore | None = None,
     ) -> None:
         self._machine = machine
-        self._lowering = Lowering(runtime, formats(), machine.gpu.sms, estimator(machine.device(Engine())))
+        own = runtime.with_units(machine.gpu.flop_per_clock_per_sm)
+        self._lowering = Lowering(own, formats(), machine.gpu.sms, estimator(machine.device(Engine())))
         self._store = store or ProfileStore(machine.device, machine.device_key(), None, is_full=is_full)
         self._boundary_ps = launch_costs(machine, runtime, "prefill", 1).boundary_ps
         self._is_full = is_full

@@ -13,6 +13,7 @@ from sim.errors import InputError, Problem, gather
 from sim.hwspec import HardwareSpec
 from sim.result.load_result import LoadResult, LoadStage
 from sim.system.arguments import Changes, RunArguments
+from sim.system.generation import check_generation
 from sim.system.machine import Machine
 from sim.system.memory_account import MemoryAccount, budget_of
 from sim.system.memory_check import freeze_note
@@ -93,6 +94,7 @@ def start(
     assert loaded is not None
     assert model is not None
     runtime = loaded.spec
+    check_generation(hardware, runtime, search_dirs)
     quant, kv_dtype, _ = gather(
         lambda: resolve_quant(model, arguments.quant, runtime.family, search_dirs),
         lambda: kv_format(arguments.kv_dtype or runtime.kv_dtype, runtime),

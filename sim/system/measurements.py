@@ -32,7 +32,12 @@ def fields_of(file: str) -> tuple[Fields, ...]:
 
 @lru_cache(maxsize=8)
 def _fields(file: str, path: str, _stamp: int) -> tuple[Fields, ...]:
-    read = {"kernels": kernel_fields, "inference": inference_fields, "microbench": microbench_fields}[file]
+    read = {
+        "kernels": kernel_fields,
+        "inference": inference_fields,
+        "machines": inference_fields,
+        "microbench": microbench_fields,
+    }[file]
     return tuple(each for record in load_yaml(path).data["records"] for each in read(record))
 
 

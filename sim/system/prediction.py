@@ -26,6 +26,7 @@ from sim.system.arguments import Changes, RunArguments
 from sim.system.clock_limits import capped_clock, within_limits
 from sim.system.energy import energy_use
 from sim.system.execute import LaunchCosts, StepRunner
+from sim.system.generation import check_generation, notes
 from sim.system.machine import Machine
 from sim.system.memory_account import MemoryAccount, budget_of
 from sim.system.memory_check import freeze_note, memory_use
@@ -96,6 +97,7 @@ def predict(
     assert loaded is not None
     assert asked is not None
     runtime = loaded.spec
+    check_generation(hardware, runtime, search_dirs)
     quant, kv_dtype = gather(
         lambda: resolve_quant(asked, arguments.quant, runtime.family, search_dirs),
         lambda: kv_format(arguments.kv_dtype or runtime.kv_dtype, runtime),
@@ -174,6 +176,7 @@ def replay(
     loaded, workload = inputs.runtime, inputs.trace
     assert loaded is not None
     assert workload is not None
+    check_generation(hardware, loaded.spec)
     identity = identify(arguments, hardware, changes, loaded, None, None, None, cache)
     trace = within_limits(workload, hardware, _executor(loaded.spec, arguments, types, cache, progress))
     draw = partial(energy_use, trace, hardware)
@@ -202,7 +205,8 @@ def execute(
     progress: Progress | None = None,
 ) -> Trace:
     """Replay every knot step; laws are checked before anything is summed up."""
-    held = runtime.at_sustained_clock(machine.gpu.sustained_share)
+    own = runtime.with_units(machine.gpu.flop_per_clock_per_sm)
+    held = own.at_sustained_clock(machine.gpu.sustained_share)
     lowering = Lowering(held, formats(), machine.gpu.sms, estimator(machine.device(Engine())))
     store = profile_store(machine, cache, is_full=is_full)
     watched = _Watched(store, progress, sum(len(phase.steps) for phase in workload.phases))
@@ -336,7 +340,8 @@ def identify(
 ) -> Identity:
     """Who a result belongs to."""
     machine = Machine(hardware, cache=cache)
-    warnings = (*hardware.warnings, *loaded.warnings, *(model.warnings if model else ()), *_beyond(model, arguments))
+    told = (*hardware.warnings, *notes(hardware), *loaded.warnings)
+    warnings = (*told, *(model.warnings if model else ()), *_beyond(model, arguments))
     frozen = freeze_note(hardware, memory.peak_bytes) if memory and memory.fits else None
     return Identity(
         hardware=hardware.name,

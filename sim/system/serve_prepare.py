@@ -15,6 +15,7 @@ from sim.serving.trace_file import open_trace
 from sim.serving.traffic import Trace
 from sim.serving.typical import typical_lengths
 from sim.system.arguments import Changes, split_overrides
+from sim.system.generation import check_generation
 from sim.system.memory_account import MemoryAccount, budget_of
 from sim.system.memory_check import memory_use
 from sim.system.plugins import load_hardware
@@ -145,6 +146,7 @@ def prepare_serve(
         lambda: _check_trace(scenario, folder),
     )
     spec = loaded.spec
+    check_generation(hardware, spec, search_dirs)
     quant, kv_dtype, options = gather(
         lambda: resolve_quant(model, scenario.quant, spec.family, search_dirs),
         lambda: kv_format(scenario.kv_dtype or spec.kv_dtype, spec),

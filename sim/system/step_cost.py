@@ -46,7 +46,8 @@ class StepSimulator:
         self._runtime = runtime
         self._progress = progress
         self._store = store = profile_store(machine, cache, is_full=False)
-        held = runtime.at_sustained_clock(machine.gpu.sustained_share)
+        own = runtime.with_units(machine.gpu.flop_per_clock_per_sm)
+        held = own.at_sustained_clock(machine.gpu.sustained_share)
         lowering = Lowering(held, formats(), machine.gpu.sms, estimator(machine.device(Engine())))
 
         def costs(phase: str, tokens: int) -> LaunchCosts:

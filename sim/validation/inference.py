@@ -49,6 +49,16 @@ class Record(BaseModel):
     set: dict[str, str | int] = {}
     ttft_s: float | None = Field(None, gt=0, description="time to first token; not compared, a number may rest on it")
 
+    @property
+    def where(self) -> dict[str, str]:
+        """The machine, as an argument of a run; nothing where it is the one that is asked by default."""
+        return {}
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """What of the machine is not as its file says."""
+        return {}
+
 
 class _RecordFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -166,12 +176,14 @@ def validate_inference(
 def compare(record: Record, predict: Predict) -> list[Row]:
     """At most two comparisons: prefill, and decode in the quantity measured."""
     shared = {
+        **record.where,
         "model": record.model,
         "runtime": record.runtime,
         "quant": record.quant,
         "kv_dtype": record.kv_dtype,
         "batch": record.batch,
-        "set": {f"runtime.{name}": str(value) for name, value in record.set.items()}
+        "set": record.changes
+        | {f"runtime.{name}": str(value) for name, value in record.set.items()}
         | ({"workload.content": "random_tokens"} if record.bench != "server" else {}),
     }
     rows = []

@@ -26,6 +26,7 @@ from sim.validation.inference import Record, compare, load_records
 from sim.validation.kernel_data import Measured
 from sim.validation.kernel_records import read_records
 from sim.validation.kernels import KernelValidator
+from sim.validation.machines import load_machine_records
 from sim.validation.microbench import Record as Point
 from sim.validation.microbench import load_microbench, validate_microbench
 from sim.validation.residuals import MACHINE
@@ -76,6 +77,11 @@ def cases() -> tuple[Case, ...]:
                 assert record.ttft_s is not None
                 one = one.model_copy(update={"prefill_tok_s": record.batch * record.prompt / record.ttft_s})
             add("inference", fields, f"{record.runtime} {record.model} {record.quant} {phase}", one)
+    for machine in load_machine_records():
+        for fields in inference_fields(machine.model_dump()):
+            phase = fields["phase"]
+            one = machine.model_copy(update={f"{other}_tok_s": None for other in PHASES if other != phase})
+            add("machines", fields, f"{machine.hardware} {machine.runtime} {machine.model} {phase}", one)
     for point in load_microbench().records:
         for fields in microbench_fields(point.model_dump()):
             add("microbench", fields, point.group, point)
@@ -154,7 +160,8 @@ class Predictor:
             model = load_model(given["model"], content=content)
             given["model"] = replace(model, expert_skew=TYPICAL_SKEW[content])
         given["runtime"] = load_runtime(given["runtime"], overrides=own, numbers=values)
-        return self._run(hardware=self._hardware(MACHINE, values), set=rest, cache=self._cache, **given)
+        hardware = self._hardware(given.pop("hardware", MACHINE), values)
+        return self._run(hardware=hardware, set=rest, cache=self._cache, **given)
 
     def _validator(self, row: Measured, values: Values) -> KernelValidator:
         key = row.chip, row.runtime, row.version, tuple(sorted(values.items()))

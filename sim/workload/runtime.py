@@ -7,6 +7,7 @@ what the host adds per step. Versions differ by such mechanisms: each lists its 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import ceil
 from typing import Annotated, Any, Literal
 
@@ -57,6 +58,9 @@ class KernelRule(Frozen):
         (), description="GEMMs: only where linear_backend (grouped ones: moe_backend) is one of these; empty = any"
     )
     unit: str = Field(description="matrix or CUDA-core rate it uses: a key of the GPU's flop_per_clock_per_sm")
+    is_optional: Annotated[bool, Strict()] = Field(
+        False, description="a GPU without that unit does without the rule, and takes the next that fits"
+    )
     efficiency: Number = Field(1.0, gt=0, le=1, description="share of the unit's issue slots the inner loop fills")
     is_power_bound: Annotated[bool, Strict()] = Field(
         False,
@@ -226,6 +230,10 @@ class RuntimeSpec(Frozen):
     title: str = ""
     source: str = ""
     family: str = Field("", description="the runtime at the root of `extends`, whose formats it reads; itself without")
+    generations: tuple[Literal["nvidia", "volta", "pascal", "rdna", "apple"], ...] = Field(
+        ("nvidia",), min_length=1, description="GPUs that its kernels are written for, as `generation` of a GPU says it"
+    )
+    note: str = Field("", description="what a result says of the runtime's kernels")
     ubatch_tokens: Whole = Field(gt=0, le=2**20, description="most tokens of one forward pass")
     prefill_packing: Literal["sequences", "arrivals"] = Field(
         "sequences",
@@ -295,6 +303,11 @@ class RuntimeSpec(Frozen):
     def on(self, sms: int) -> RuntimeSpec:
         """The same with only those kernels that are used on a GPU of `sms` SMs."""
         fitting = {name: rule for name, rule in self.kernels.items() if rule.sms[0] <= sms <= rule.sms[1]}
+        return self if len(fitting) == len(self.kernels) else self.model_copy(update={"kernels": fitting})
+
+    def with_units(self, units: Collection[str]) -> RuntimeSpec:
+        """The same without optional kernels that work on a unit which is not among `units`."""
+        fitting = {name: rule for name, rule in self.kernels.items() if not rule.is_optional or rule.unit in units}
         return self if len(fitting) == len(self.kernels) else self.model_copy(update={"kernels": fitting})
 
     def at_sustained_clock(self, share: float) -> RuntimeSpec:

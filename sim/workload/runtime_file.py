@@ -94,7 +94,8 @@ def load_runtime(
     spec = _resolve(document, file, chosen, {}, search_dirs, numbers)
     if overrides:
         spec = _resolve(document, file, chosen, _settings(overrides, spec), search_dirs, numbers)
-    return LoadedRuntime(spec, tuple(sorted((overrides or {}).items())), warnings)
+    notes = (*warnings, *((spec.note,) if spec.note else ()))
+    return LoadedRuntime(spec, tuple(sorted((overrides or {}).items())), notes)
 
 
 def check_runtime(path: Path) -> RuntimeFile:
@@ -307,6 +308,8 @@ def _resolve(
         return replace(problem, path=".".join([*map(str, layer(place)), path]))
 
     libraries = merged.pop("libraries", {})
+    if isinstance(merged.get("sites"), dict):  # null: no kernel asks for what the file that is extended has there
+        merged["sites"] = {site: launches for site, launches in merged["sites"].items() if launches is not None}
     try:
         check_libraries(libraries)
         if isinstance(merged.get("kernels"), dict):

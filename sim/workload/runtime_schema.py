@@ -17,7 +17,7 @@ def runtime_schema() -> dict[str, Any]:
     spec = RuntimeSpec.model_json_schema()
     parts = spec.pop("$defs")
     spec["properties"] = {name: part for name, part in spec["properties"].items() if name not in _OF_THE_FILE}
-    spec["properties"]["sites"]["additionalProperties"] = _site()
+    spec["properties"]["sites"]["additionalProperties"] = {"anyOf": [_site(), {"type": "null"}]}  # a file without
     rule = parts["KernelRule"]["properties"]  # null puts back to its default what another rule says
     rule |= {name: {"anyOf": [field, {"type": "null"}]} for name, field in rule.items()}
     text = "all that the named rule of this file, or RUNTIME/NAME of another, says and this one does not"

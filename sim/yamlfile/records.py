@@ -14,8 +14,12 @@ from typing import Any
 WORDS: Mapping[str, tuple[str, ...]] = {
     "kernels": ("chip", "runtime", "version", "table", "op", "dtype"),
     "inference": ("id", "source", "runtime", "version", "model", "family", "quant", "kv_dtype", "bench", "phase"),
+    "machines": (
+        "id", "source", "runtime", "version", "model", "family", "quant", "kv_dtype", "bench", "phase", "hardware",
+        "use",
+    ),
     "microbench": ("id", "group", "source", "unit", "kind", "pattern", "access"),
-}
+}  # fmt: skip
 """Fields of a record that are words, by file of `workloads/measurements/`."""
 NUMBERS: Mapping[str, tuple[str, ...]] = {
     "kernels": (
@@ -24,6 +28,7 @@ NUMBERS: Mapping[str, tuple[str, ...]] = {
         "key_dim", "value_dim", "groups", "state", "rows", "width",
     ),
     "inference": ("batch", "prompt", "depth", "output"),
+    "machines": ("batch", "prompt", "depth", "output"),
     "microbench": ("clock_mhz", "warps", "ctas", "inflight", "footprint", "granule", "nodes"),
 }  # fmt: skip
 """Fields that are numbers; 0 in a record that has no such field."""

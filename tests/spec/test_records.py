@@ -61,7 +61,7 @@ def test_what_a_selector_picks(choice: object, is_fit: bool) -> None:
 @pytest.mark.parametrize(
     ("records", "complaint"),
     [
-        ([], "records must be a mapping of kernels, inference, microbench"),
+        ([], "records must be a mapping of kernels, inference, machines, microbench"),
         ({}, "records must be a mapping"),
         ({"kernel": {"op": "gemm"}}, "records must be a mapping"),
         ({"kernels": {}}, "records of kernels must be fields"),

@@ -122,9 +122,9 @@ def test_what_a_side_stands_for(text: str, arguments: dict[str, Any], overrides:
             ],
         ),
         (
-            lambda: sim.compare("dgx-spark", "h100-sxm", model="gpt-oss-20b", runtime="llama.cpp"),
+            lambda: sim.compare("dgx-spark", "h100-sxm", model="qwen3-4b", quant="nvfp4", runtime="vllm", prompt=0),
             [
-                "h100-sxm: mmq_mxfp4 works on 'fp4', which gpu does not have; "
+                "h100-sxm: nvfp4_cutlass works on 'fp4', which gpu does not have; "
                 "flop_per_clock_per_sm lists fp32, int8_dp4a, tf32, bf16, fp16, fp8, int8"
             ],
         ),
