@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 STAGE = "#bbbbbb"
 SHARES = {
     "source": ("#D55E00", "waits for the file"),
-    "cpu": ("#4d4d4d", "a core, page by page"),
-    "copy": ("#8a8a8a", "copies to CUDA memory"),
+    "cpu": ("#000000", "a core, page by page"),
+    "copy": ("#5D3A9B", "copies to CUDA memory"),
 }
 """What the weights wait for: colour and words; no colour of the stack below."""
 
@@ -36,11 +36,9 @@ def load_chart(result: LoadResult) -> Figure:
     above.set_yticks(range(len(result.stages)), [stage.name for stage in result.stages])
     above.set_ylim(len(result.stages) - 0.4, -0.6)
     above.tick_params(axis="y", length=0)
-    if any(stage.shares for stage in result.stages):
-        above.legend(loc="lower left", fontsize=8, handlelength=1.2)
     stack(below, result.memory)
     below.set_xlim(0, 1.12 * max(result.memory.end_s, 1e-9))
-    handles, labels = below.get_legend_handles_labels()
+    handles, labels = (a + b for a, b in zip(*(x.get_legend_handles_labels() for x in (above, below)), strict=True))
     fig.legend(handles, labels, loc="outside lower center", ncols=2)
     return fig
 

@@ -54,7 +54,7 @@ def roofline(result: RunResult) -> Figure:
                      s=18 + 260 * p.share, edgecolors="black", linewidths=0.5, zorder=3)  # fmt: skip
     for side in (axis.xaxis, axis.yaxis):
         side.set_major_formatter(lambda value, _: plain(value, 1))
-    axis.set_xlabel("arithmetic intensity, FLOP per byte of LPDDR5X traffic")
+    axis.set_xlabel("arithmetic intensity, FLOP per byte of memory traffic")
     axis.set_ylabel("achieved while the kernel runs, TFLOP/s")
     _legend(fig, points, {phase: mark for phase, mark in marks.items() if any(p.phase == phase for p in points)})
     place_labels(fig, axis, [(p.intensity, p.flops_per_s / 1e12) for p in points], _names(points))
@@ -104,7 +104,7 @@ def _limits(axis: Axes, points: list[Point], me: Identity) -> None:
 
 
 def _roofs(axis: Axes, points: list[Point], me: Identity) -> None:
-    """Slanted: LPDDR5X sustained, its peak, L2. Level: every unit that a point uses, where memory can feed it."""
+    """Slanted: memory sustained, its peak, L2. Level: every unit that a point uses, where memory can feed it."""
     left, right = axis.get_xlim()
     peaks: dict[float, list[str]] = {}
     for unit in sorted({p.unit for p in points}):
@@ -112,8 +112,8 @@ def _roofs(axis: Axes, points: list[Point], me: Identity) -> None:
             peaks.setdefault(me.peak_flops[unit], []).append(unit)
     top = max(peaks, default=axis.get_ylim()[1] * 1e12)
     lines = (
-        (me.sustained_bytes_per_s, "LPDDR5X sustained", "-", 1.4),
-        (me.peak_bytes_per_s, "LPDDR5X peak", ":", 1.0),
+        (me.sustained_bytes_per_s, "memory sustained", "-", 1.4),
+        (me.peak_bytes_per_s, "memory peak", ":", 1.0),
         (me.l2_bytes_per_s, "L2 (bytes that hit)", "--", 1.0),
     )
     for rate, name, style, width in lines:

@@ -72,15 +72,17 @@ def latency_spread(result: ServeResult) -> Figure:
             axis.step(values, share * 100, where="post", color=SHADES[number], lw=1.2, label=label)
         for limit_name, limit in result.slo.items():
             if limit_name.startswith(key[:-2] + "_p"):
-                axis.plot(limit, float(limit_name.rpartition("_p")[2]), "x", color=LIMIT)
+                place = float(limit_name.rpartition("_p")[2])
+                axis.plot(limit, place, "x", color=LIMIT, clip_on=False, label="allowed by the SLO")
         axis.set_xlabel(f"{name}, ms" if key == "tpot_s" else f"{name}, s")
         if key == "tpot_s":
             _in_ms(axis)
         axis.set_xlim(left=0)
     axes[0].set_ylabel("requests, %")
     axes[0].set_ylim(0, 100)
-    if len(result.runs) > 1:
-        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(5, len(result.runs)))
+    entries = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if entries:
+        fig.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=min(6, len(entries)))
     return fig
 
 
@@ -94,6 +96,7 @@ def latency_over_time(result: ServeResult) -> Figure:
     axis.plot(arrival, run.seconds()["ttft_s"][rows], ".", ms=3, color=RUNNING, label="to first token")
     axis.plot(arrival, run.seconds()["e2e_s"][rows], ".", ms=3, color=WAITING, label="to last token")
     axis.set_yscale("log")
+    axis.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
     axis.set_xlabel("arrival, s")
     axis.set_ylabel("latency, s")
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -113,17 +116,27 @@ def load_curve(plan: Mapping[str, Any], limits: Mapping[str, float], name: str) 
     axes = fig.subplots(1, len(limits), squeeze=False)[0]
     for axis, (limit, most_s) in zip(axes, limits.items(), strict=True):
         shown = [(point["load"], point["values"][limit]) for point in points if limit in point["values"]]
-        axis.axhspan(most_s / (1 + error), most_s / (1 - error), color=LIMIT, alpha=0.15, lw=0)
-        axis.axhline(most_s, color=LIMIT, lw=0.9, ls="--")
+        band = f"too close to say (times are off by {error:.0%})"
+        axis.axhspan(most_s / (1 + error), most_s / (1 - error), color=LIMIT, alpha=0.15, lw=0, label=band)
+        axis.axhline(most_s, color=LIMIT, lw=0.9, ls="--", label="limit")
         axis.plot([load for load, _ in shown], [value for _, value in shown], "o-", ms=4, color=RUNNING)
         if plan["most"] is not None:
-            axis.axvline(plan["most"], color=CACHE, lw=0.9)
-        axis.set_yscale("log")
-        axis.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
-        axis.yaxis.set_minor_formatter(lambda value, _position: f"{value:g}")
+            axis.axvline(plan["most"], color=CACHE, lw=1.2, label=f"surely held: {plan['most']:g} {plan['unit']}")
+        _log_ticks(axis)
         axis.set_ylabel(f"{limit.replace('_', ' ')}, s")
         axis.set_xlabel(plan["unit"])
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3 if len(limits) > 1 else 1)
     return fig
+
+
+def _log_ticks(axis: Axes) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5 alone: all nine of a decade would cover one another."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _title(result: ServeResult) -> str:

@@ -25,7 +25,7 @@ BOUND_COLOURS = {
 }
 """After Okabe and Ito; told apart in every common kind of colour blindness."""
 BOUND_WORDS = {
-    "memory": "memory (LPDDR5X, L2)",
+    "memory": "memory, L2",
     "link": "link between chips",
     "compute": "compute",
     "latency": "latency, gaps",

@@ -16,25 +16,15 @@ from typing import Any, Protocol
 from sim.errors import InputError, Problem
 from sim.hwspec import HardwareSpec
 from sim.result.chrome_trace import chrome_events
-from sim.result.identity import Identity, version
-from sim.result.memory import MemoryUse
+from sim.result.identity import version
 from sim.result.span_table import write_spans
-from sim.result.trace import Trace
+from sim.result.trace_file import FILE, Drawable, trace_to_dict
 from sim.workload.graph import Workload
 from sim.workload.optrace import write_ops
 
 
-class Result(Protocol):
+class Result(Drawable, Protocol):
     """What is written of a run."""
-
-    @property
-    def identity(self) -> Identity: ...  # noqa: D102
-
-    @property
-    def memory(self) -> MemoryUse | None: ...  # noqa: D102
-
-    @property
-    def trace(self) -> Trace | None: ...  # noqa: D102
 
     @property
     def workload(self) -> Workload: ...  # noqa: D102
@@ -141,6 +131,7 @@ def _fill(result: Result, folder: Path) -> None:
     (folder / "spec.resolved.yaml").write_text(result.hardware.to_yaml(), encoding="utf-8")
     events = list(chrome_events(steps))
     write_json(folder / "timeline.json", {"displayTimeUnit": "ns", "traceEvents": events}, indent=None)
+    write_json(folder / FILE, trace_to_dict(result), indent=None)
     me = result.identity
     inputs = {"hardware": me.hardware_digest, "model": me.model_digest}
     stepped = result.trace.kernels_stepped if result.trace else 0

@@ -152,7 +152,7 @@ def test_the_timeline_has_a_lane_per_component(results: dict[str, RunResult]):
 def test_no_op_stands_above_its_roof(results: dict[str, RunResult]):
     me = results["both"].identity
     axis = _figure(results["both"], "roofline").axes[0]
-    assert axis.get_xlabel() == "arithmetic intensity, FLOP per byte of LPDDR5X traffic"
+    assert axis.get_xlabel() == "arithmetic intensity, FLOP per byte of memory traffic"
     assert axis.get_ylabel() == "achieved while the kernel runs, TFLOP/s"
     highest = max(me.peak_flops.values())
     points = [tuple(dots.get_offsets()[0]) for dots in axis.collections]
@@ -165,7 +165,7 @@ def test_the_roofline_has_only_the_roofs_that_are_used(results: dict[str, RunRes
     me = results["decode"].identity
     words = _words(_figure(results["decode"], "roofline"))
     for rate, name in ((me.sustained_bytes_per_s, "sustained"), (me.peak_bytes_per_s, "peak")):
-        assert f"LPDDR5X {name}, {rate / 1e9:,.0f} GB/s" in words
+        assert f"memory {name}, {rate / 1e9:,.0f} GB/s" in words
     assert f"L2 (bytes that hit), {me.l2_bytes_per_s / 1e9:,.0f} GB/s" in words
     assert f"int8_dp4a: {me.peak_flops['int8_dp4a'] / 1e12:.0f} TFLOP/s" in words  # mat-vec on CUDA cores
     assert "fp4:" not in words

@@ -54,9 +54,9 @@ def test_files_are_small(here: Path):
 
 def test_labels_are_text(here: Path):
     for name, labels in {
-        "timeline": ("gpt-oss-20b", "batch 1", "GPU", "moe_up", "time, µs", "memory (LPDDR5X, L2)", "compute"),
+        "timeline": ("gpt-oss-20b", "batch 1", "GPU", "moe_up", "time, µs", "memory, L2", "compute"),
         "ops": ("prefill: ", "decode: ", "head", "time per step, ms", "latency, gaps"),
-        "roofline": ("LPDDR5X sustained", "moe_up", "TFLOP/s", "prefill", "decode"),
+        "roofline": ("memory sustained", "moe_up", "TFLOP/s", "prefill", "decode"),
         "memory": ("weights", "KV cache", "system", "runtime", "free", "GB"),
         "power": ("SM clock", "GPU temperature", "board, NIC, losses", "prefill", "decode", "MHz"),
     }.items():

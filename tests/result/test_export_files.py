@@ -11,7 +11,9 @@ import sim
 from sim import InputError, RunResult
 from sim.result import export
 
-FILES = {"summary.json", "ops.jsonl", "spans.csv", "spec.resolved.yaml", "manifest.json", "timeline.json"}
+FILES = {
+    "summary.json", "ops.jsonl", "spans.csv", "spec.resolved.yaml", "manifest.json", "timeline.json", "trace.json",
+}  # fmt: skip
 Draw = pytest.MonkeyPatch
 
 
