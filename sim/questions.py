@@ -231,7 +231,8 @@ def draw(
     """Draw a DataFrame of `sim.sweep`, a result, or what was written of either; the SVG and PNG that it wrote.
 
     `kind`, of points: lines (`y` over `x`, a line for each other axis), heat (`y` over `x` and `by`), pareto (`y`
-    against `x`, coloured by `by`); of a run: breakdown; of `explain`, `compare` and `validate` their own picture.
+    against `x`, coloured by `by`); of a run: breakdown, timeline, ops, roofline, memory, memory_time, power; of
+    `explain`, `compare`, `sensitivity`, machines and `validate` their own.
 
     >>> import sim, tempfile
     >>> table = sim.sweep(model="qwen3-0.6b", runtime="llama.cpp", prompt=0, output=2, batch=[1, 2, 4])
@@ -244,6 +245,7 @@ def draw(
     from sim.plot.of_result import Asked as Columns  # noqa: PLC0415 - matplotlib is slow to load
     from sim.plot.of_result import draw as draw_source  # noqa: PLC0415
     from sim.plot.written import source_of  # noqa: PLC0415
+    from sim.system.plugins import load_hardware  # noqa: PLC0415
 
     columns = Columns(x, (y,) if isinstance(y, str) else tuple(y), by)
-    return draw_source(source_of(source), Path(path), kind, columns)
+    return draw_source(source_of(source, load_hardware), Path(path), kind, columns)

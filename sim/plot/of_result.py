@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sim.errors import InputError, Problem
 from sim.plot.breakdown_chart import breakdown
 from sim.plot.heat_map import heat_map
+from sim.plot.kernel_timeline import timeline
 from sim.plot.lines import lines
+from sim.plot.machines import machines
+from sim.plot.memory_bar import memory
+from sim.plot.memory_time import memory_time
+from sim.plot.op_time import ops
 from sim.plot.pareto_chart import pareto
 from sim.plot.parity import parity
-from sim.plot.sensitivity import sensitivity
+from sim.plot.power_time import power
+from sim.plot.roofline_chart import roofline
+from sim.plot.sensitivity import bars, sensitivity
 from sim.plot.style import house_style, save
 from sim.plot.table import SCHEMA, Table, is_number
 from sim.plot.waterfall import waterfall
+from sim.result.run_result import RunResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,17 +64,36 @@ def _of_pareto(table: Table, asked: Asked) -> Figure:
 TABLES: dict[str, Callable[[Table, Asked], Figure]] = {"lines": _of_lines, "heat": _of_heat, "pareto": _of_pareto}
 """Pictures of a study's points, by name; the first is drawn where none is named."""
 
+
+def _of_sensitivity(data: Mapping[str, Any]) -> Figure:
+    """Of `sparksim.sensitivity/1`: elasticities, changes by factors in %, or total indices, whichever it holds."""
+    panels: dict[str, list[tuple[str, float]]] = {}
+    for y in data["y"]:
+        found = [(each["path"], each["elasticity"][y]) for each in data["elasticities"]]
+        found += [(each["name"], 100.0 * (each["ratio"][y] - 1.0)) for each in data["factors"] if each["ratio"][y]]
+        found += [(each["path"], each["total"]) for each in data["sobol"] if each["y"] == y]
+        panels[y] = sorted(found, key=lambda each: (-abs(each[1]), each[0]))
+    return bars(data["title"], panels)
+
+
 RESULTS: dict[str, dict[str, Callable[[Mapping[str, Any]], Figure]]] = {
     "sparksim.result/1": {"breakdown": breakdown},
     "sparksim.explain/1": {"sensitivity": sensitivity},
     "sparksim.compare/1": {"waterfall": waterfall},
+    "sparksim.sensitivity/1": {"bars": _of_sensitivity},
+    "sparksim.machines/1": {"machines": machines},
     "sparksim.validation/1": {"parity": lambda data: parity(data["rows"])},
 }
 """Pictures of other results, by schema and name."""
+RUNS: dict[str, Callable[[RunResult], Figure]] = {
+    "breakdown": lambda result: breakdown(result.summary()), "timeline": timeline, "ops": ops, "roofline": roofline,
+    "memory": memory, "memory_time": memory_time, "power": power,
+}  # fmt: skip
+"""Pictures of a run that is whole: in memory, or in a folder of --out."""
 
 
 def draw(
-    source: Mapping[str, Any] | Table, path: Path, kind: str | None = None, asked: Asked | None = None
+    source: Mapping[str, Any] | Table | RunResult, path: Path, kind: str | None = None, asked: Asked | None = None
 ) -> list[Path]:
     """Draw a result (its JSON) or a table of points, as SVG and PNG beside each other; the paths.
 
@@ -74,6 +101,12 @@ def draw(
         InputError: no such picture, or nothing to draw; says what there is.
     """
     asked = asked or Asked()
+    if isinstance(source, RunResult):
+        _refuse_columns(asked)
+        of_run = _chosen(RUNS, kind, "a run")
+        with house_style():
+            fig = of_run(source)
+        return save(fig, path)
     if not isinstance(source, Table) and source.get("schema") == SCHEMA:
         source = Table.of(source)
     if isinstance(source, Table):
@@ -86,8 +119,7 @@ def draw(
     if schema not in RESULTS:
         hint = f"there are pictures of {', '.join((SCHEMA, *RESULTS))}; run and serve draw theirs with --out"
         raise InputError(Problem(f"no picture is drawn of {schema}", "unknown_schema", hint=hint))
-    if asked.x or asked.y or asked.by:
-        raise InputError(Problem("only a table of points has columns to choose", "usage", path="x, y, by"))
+    _refuse_columns(asked)
     of_result = _chosen(RESULTS[schema], kind, schema)
     with house_style():
         fig = of_result(source)
@@ -100,6 +132,11 @@ def _chosen(known: Mapping[str, Drawer], kind: str | None, schema: str) -> Drawe
         hint = f"there are: {', '.join(known)}"
         raise InputError(Problem(f"{schema} has no picture {name[:40]!r}", "unknown_name", path="kind", hint=hint))
     return known[name]
+
+
+def _refuse_columns(asked: Asked) -> None:
+    if asked.x or asked.y or asked.by:
+        raise InputError(Problem("only a table of points has columns to choose", "usage", path="x, y, by"))
 
 
 def _usual(table: Table) -> str:

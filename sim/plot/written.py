@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError, MissingExtraError, Problem
+from sim.hwspec import HardwareSpec
 from sim.plot.table import Table
+from sim.result.run_result import RunResult
+from sim.result.trace_file import FILE
+from sim.result.written_run import read_run
 from sim.yamlfile import load_file
 
+LoadMachine = Callable[[Path], HardwareSpec]
 SUMMARY = "summary.json"
 
 
-def source_of(given: Any) -> Mapping[str, Any] | Table:
-    """A path is read; a DataFrame is a table; an object with `to_dict` or `summary` says what it is.
+def source_of(given: Any, load_machine: LoadMachine) -> Mapping[str, Any] | Table | RunResult:
+    """A path is read; a DataFrame is a table; an object with `to_dict` says what it is.
+
+    `load_machine`: reads the machine of a run that was written whole.
 
     Raises:
         InputError: none of these, or the file is not there or no result.
     """
     if isinstance(given, str | Path):
-        return read(Path(given))
-    if isinstance(given, Table | Mapping):
+        return read(Path(given), load_machine)
+    if isinstance(given, Table | Mapping | RunResult):
         return given
     if hasattr(given, "columns") and hasattr(given, "attrs"):
         return Table.of_frame(given)
@@ -33,12 +40,14 @@ def source_of(given: Any) -> Mapping[str, Any] | Table:
     raise InputError(Problem(message, "usage", hint="give a path, a DataFrame of sim.sweep, or a result"))
 
 
-def read(path: Path) -> dict[str, Any] | Table:
+def read(path: Path, load_machine: LoadMachine) -> dict[str, Any] | Table | RunResult:
     """What a result says: the JSON of its schema, or a table of points.
 
     Raises:
         InputError: it is not there, or none of these.
     """
+    if (path / FILE).is_file():
+        return read_run(path, load_machine)
     file = path / SUMMARY if path.is_dir() else path
     if not file.is_file():
         hint = "a folder of --out has summary.json" if path.is_dir() else None

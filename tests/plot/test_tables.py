@@ -178,13 +178,13 @@ def test_the_command_draws_what_was_written(tmp_path: Path, capsys: pytest.Captu
     assert "no picture is drawn of sparksim.fit/1; there are pictures of sparksim.sweep/1" in said
 
 
-def test_a_run_and_its_explanation_have_pictures(tmp_path: Path) -> None:
+def test_a_run_is_drawn_alike_from_memory_its_folder_and_its_json(tmp_path: Path) -> None:
     result = sim.run(model="qwen3-0.6b", runtime="llama.cpp", prompt=16, output=2)
-    (tmp_path / "run.json").write_text(json.dumps(result.summary()), encoding="utf-8")
-    assert (
-        sim.draw(tmp_path / "run.json", tmp_path / "a")[0].read_text()
-        == sim.draw(result, tmp_path / "b")[0].read_text()
-    )
+    result.write(tmp_path / "run")
+    sources = {"memory": result, "folder": tmp_path / "run", "json": tmp_path / "run" / "summary.json"}
+    drawn_files = [sim.draw(source, tmp_path / name)[0].read_text() for name, source in sources.items()]
+    assert len(set(drawn_files)) == 1
+    assert sim.draw(tmp_path / "run", tmp_path / "roof", kind="roofline")[1].exists()
     with pytest.raises(InputError, match="columns to choose"):
         sim.draw(result, tmp_path / "c", y="decode_tok_s")
     with pytest.raises(InputError, match="nothing to draw"):
@@ -220,6 +220,6 @@ def drawn(name: str, table: Table, folder: Path) -> Path:
 
 def test_columns_before_the_result_are_the_axes_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text("memory.bandwidth,batch,schema,decode_tok_s,status\n2e11,1,x,5.0,ok\n")
-    table = source_of(tmp_path / "points.csv")
+    table = source_of(tmp_path / "points.csv", sim.load_hardware)
     assert isinstance(table, Table)
     assert list(table.axes) == ["memory.bandwidth", "batch"]
