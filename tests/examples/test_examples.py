@@ -215,6 +215,48 @@ def a_larger_batch_is_done_earlier(ran: Ran) -> None:
     assert few < many / 4
 
 
+def faster_memory_brings_nothing_beyond_the_link(ran: Ran) -> None:
+    """Rates never fall; one link binds from 350 GB/s on (0.86 of the peak is 300), one twice as fast nowhere."""
+    rates, bounds = ran.numbers(r": (\S+) tok/s"), re.findall(r"bound by (\w+)", ran.text)
+    one, two = rates[:9], rates[9:]
+    assert one == sorted(one)
+    assert two == sorted(two)
+    assert one[:3] == pytest.approx(two[:3], rel=0.001)
+    assert bounds[:3] == ["memory"] * 3
+    assert bounds[4:9] == ["link"] * 5
+    assert one[8] == pytest.approx(one[4], rel=0.005)
+    assert two[8] > 1.3 * one[8]
+    assert "link" not in bounds[9:]
+    assert (ran.folder / "drawn" / "bandwidth.svg").exists()
+
+
+def more_sequences_and_longer_contexts_take_longer_until_they_do_not_fit(ran: Ran) -> None:
+    """Along both axes; 16 x 128,000 tokens and what is larger is too much for the cache."""
+    rows = [line.partition(" tokens: ") for line in ran.text.splitlines()[:-1]]
+    times = {tuple(map(int, head.split(" x "))): rest for head, _, rest in rows}
+    fits = {place: float(rest.split()[0]) for place, rest in times.items() if rest[0].isdigit()}
+    assert set(times) - set(fits) == {(16, 128000), (64, 32000), (64, 128000)}
+    for (batch, depth), value in fits.items():
+        assert all(fits[b, d] >= value for b, d in fits if b >= batch and d >= depth)
+
+
+def fewer_bits_are_faster_and_batches_trade_time_for_throughput(ran: Ran) -> None:
+    """A token alone reads all weights: BF16's 16 bits take 1.7 to 2 times FP8's 8; nothing beats reading them."""
+    alone, together = ran.numbers(r": (\S+) ms alone"), ran.numbers(r" at (\S+) ms")
+    assert alone == sorted(alone, reverse=True)
+    assert 1.7 < alone[0] / alone[1] < 2.0
+    assert len(together) == 3
+    assert all(after > before for before, after in zip(alone, together, strict=True))
+    assert alone[1] > 14.8 / 235 * 1000 * 0.9  # 14.8 GB of weights at what memory sustains
+
+
+def decode_hangs_on_memory(ran: Ran) -> None:
+    """No elasticity is above 1, and that of decode to the memory's bandwidth is near it."""
+    lines = dict(line.split(": ", 1) for line in ran.text.splitlines())
+    assert lines["decode"].startswith("memory.bandwidth +0.9")
+    assert all(abs(float(value)) <= 1.0 for value in re.findall(r"[+-]\d\.\d+", ran.text))
+
+
 PROPERTIES = {
     "01_predict": prediction_keeps_below_sustained_memory_and_its_figures_agree,
     "02_change_a_number": decode_rises_with_bandwidth_until_the_link_binds,
@@ -226,6 +268,10 @@ PROPERTIES = {
     "08_office": more_users_wait_longer,
     "09_coding_agents": the_prefix_cache_spares_most_prompts,
     "10_nightly_batch": a_larger_batch_is_done_earlier,
+    "12_bandwidth": faster_memory_brings_nothing_beyond_the_link,
+    "13_context_and_batch": more_sequences_and_longer_contexts_take_longer_until_they_do_not_fit,
+    "14_latency_or_throughput": fewer_bits_are_faster_and_batches_trade_time_for_throughput,
+    "15_what_matters": decode_hangs_on_memory,
 }
 
 
