@@ -156,7 +156,7 @@ def prepare_serve(
 
 
 def _content(changes: Changes) -> dict[str, str]:
-    """What texts are about, where that is set.
+    """What requests are about: nothing in common, unless it is set.
 
     Raises:
         InputError: something else of the workload is set.
@@ -167,7 +167,7 @@ def _content(changes: Changes) -> dict[str, str]:
         raise InputError(
             [Problem("is not set of a server", "bad_override", path=f"workload.{k}", hint=hint) for k in other]
         )
-    return dict(changes.workload)
+    return {"content": "mixed_text", **changes.workload}
 
 
 def _check_trace(scenario: ServeFile, folder: Path) -> None:

@@ -24,6 +24,11 @@ QUANTITIES = (
 SEEDS = (1, 2, 3, 4, 5)
 KNEE_TIMES, BELOW_KNEE = 3.0, 0.8
 BELOW, ABOVE, LIMITED = "below 0.8 of the knee", "at the knee and above", "concurrency limited"
+LONG = "long answers to random tokens"
+"""Runs in which a model that was fed random tokens is made to go on for thousands of tokens, past its own end: it
+repeats itself, so that its sequences choose the same experts. They are simulated as texts that are alike, and judged
+apart."""
+LONG_TOKENS = 2000
 Serve = Callable[[Mapping[str, Any], Sequence[int]], Mapping[str, Any]]
 """(scenario of kind serve, seeds) -> `sparksim.serve/1`."""
 Whole = Annotated[int, Strict(), Field(ge=1)]
@@ -61,6 +66,17 @@ class ServingRecord(_Strict):
         return f"{self.model} {self.quant} {self.kv_dtype or ''} {self.runtime} ({options})"
 
     @property
+    def is_long(self) -> bool:
+        """Whether its answers are of `LONG_TOKENS` tokens or more in the mean."""
+        return sum(self.output) / 2 >= LONG_TOKENS
+
+    @property
+    def steps(self) -> str:
+        """What the times of its steps depend on: servers that differ in their share of memory have them in common."""
+        options = {name: value for name, value in self.set.items() if name != "gpu_memory_utilization"}
+        return f"{self.model} {self.quant} {self.kv_dtype} {self.runtime} {options} {self.is_long}"
+
+    @property
     def is_sweep(self) -> bool:
         """Whether it is one of the rates of a sweep, whose lengths and burstiness are the same."""
         return self.id.rpartition("-")[2].startswith("r") and "sweep" in self.id
@@ -74,6 +90,7 @@ class ServingRecord(_Strict):
         return {
             "schema": "sparksim.scenario/1",
             "kind": "serve",
+            "system": {"set": {"workload.content": "text"}} if self.is_long else {},
             "model": self.model,
             "quant": self.quant,
             "kv_dtype": self.kv_dtype,
@@ -182,7 +199,7 @@ class ServingReport:
         return {
             "schema": "sparksim.serving_validation/1",
             "records": len({row.id for row in self.rows}),
-            "regimes": {regime: self.figures(regime) for regime in (BELOW, ABOVE, LIMITED)},
+            "regimes": {regime: self.figures(regime) for regime in (BELOW, ABOVE, LIMITED, LONG)},
             "knees": [asdict(one) for one in self.knees],
             "knee_error": self.knee_error(),
             "rows": [{**asdict(row), "error": row.error} for row in self.rows],
@@ -194,7 +211,7 @@ class ServingReport:
         lines = [
             f"{len({row.id for row in self.rows})} runs, {len(SEEDS)} seeds each; error = predicted / measured - 1"
         ]
-        for regime in (BELOW, ABOVE, LIMITED):
+        for regime in (BELOW, ABOVE, LIMITED, LONG):
             figures = self.figures(regime)
             lines += ["", f"{regime:<28}{'n':>5}{'error':>9}{'median':>9}{'bias':>9}"]
             lines += [
@@ -229,22 +246,24 @@ def validate_serving(
 ) -> ServingReport:
     """Simulate every published run; `family`: only of models whose name begins so.
 
-    `server_of`: from a scenario, who serves it and others on the same server.
+    `server_of`: from a scenario, who serves it and others whose steps take as long.
     """
     records = read_records().records
     chosen = [one for one in records if family is None or one.model.startswith(family)]
     rows: list[ServingRow] = []
     knees: list[Knee] = []
     done = 0
+    tables: dict[str, Serve] = {}
     for server in dict.fromkeys(one.server for one in chosen):
         mine = [one for one in chosen if one.server == server]
-        serve = server_of(mine[0].scenario())
         found: dict[str, Mapping[str, Any]] = {}
         for one in mine:
             done += 1
             if progress is not None:
                 progress(f"run {done} of {len(chosen)}: {one.id}")
-            found[one.id] = serve(one.scenario(), SEEDS)
+            if one.steps not in tables:
+                tables[one.steps] = server_of(one.scenario())
+            found[one.id] = tables[one.steps](one.scenario(), SEEDS)
         predicted = {id_: quantities(summary) for id_, summary in found.items()}
         sweep = sorted((one for one in mine if one.is_sweep), key=lambda one: one.rate)
         at = knee((one.rate, one.measured["ttft_p95_s"]) for one in sweep)
@@ -280,7 +299,9 @@ def quantities(summary: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def _rows(one: ServingRecord, at: float | None, predicted: Mapping[str, float | None]) -> list[ServingRow]:
-    if one.max_concurrency is not None:
+    if one.is_long:
+        regime = LONG
+    elif one.max_concurrency is not None:
         regime = LIMITED
     else:
         regime = BELOW if at is None or one.rate <= BELOW_KNEE * at else ABOVE
