@@ -121,11 +121,24 @@ def lines(result: ServeResult) -> list[str]:
         _row("Peak KV cache (GB):", found["kv_peak_bytes"] / 1e9),
         _row("KV cache capacity (GB):", found["kv_capacity_bytes"] / 1e9),
         _row("Busy (%):", found["utilization"] * 100),
+        *_dear(found),
     ]
     for heading, short, key in LATENCIES:
         text += _latency(heading, short, found[key])
     text.append("=" * WIDTH)
     return [*text, *_verdicts(result), *_seeds(result)]
+
+
+def _dear(found: dict[str, Any]) -> list[str]:
+    """What it drew and cost."""
+    rows = []
+    if found["energy"] is not None:
+        rows.append(_row("Mean power at the wall (W):", found["energy"]["power_w"]["wall"]))
+        rows.append(_row("Energy per output token (J):", found["energy"]["joules_per_output_token"]["wall"]))
+    cost = found["cost"]
+    if cost is not None and cost["usd_per_million_output_tokens"] is not None:
+        rows.append(_row("Cost per million output tokens (USD):", cost["usd_per_million_output_tokens"]))
+    return rows
 
 
 def _latency(heading: str, short: str, spread: dict[str, float] | None) -> list[str]:

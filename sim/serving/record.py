@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sim.serving.activity import Activity
 from sim.serving.line import Steps
 from sim.serving.request import Request
 
@@ -40,6 +41,7 @@ class Record:
         self.rows: dict[str, array[int]] = {name: array("q") for name in COLUMNS}
         self.series: dict[str, array[int]] = {name: array("q") for name in SERIES}
         self.intervals = Intervals()
+        self.activity = Activity()
         self.arrived = self.completed = self.failed = 0
         self.counted_failed = 0
         self.first_arrival_ps: int | None = None

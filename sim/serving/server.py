@@ -138,6 +138,7 @@ class Server:
         self._count_tokens(stretch.runs)
         self.record.busy_ps += stretch.total_ps
         self.record.steps += stretch.steps
+        self.record.activity.decode(stretch.count, stretch.context, stretch.steps, stretch.total_ps)
         self._end(self.scheduler.decoding.advance(stretch.steps))
 
     def _cut(self, stretch: _Stretch) -> None:
@@ -154,6 +155,8 @@ class Server:
         """A step with pieces of prompts is over."""
         self.record.busy_ps += duration
         self.record.steps += 1
+        pieces = [(tokens, request.computed) for request, tokens in batch.pieces]
+        self.record.activity.prefill(pieces, *(self.scheduler.decode_shape() if batch.decodes else (0, 0)), duration)
         if batch.decodes:
             if self.scheduler.decoding.count:
                 self._count_tokens([Steps(duration, 0, 1)])

@@ -30,6 +30,7 @@ _TEXT = WithJsonSchema({"type": "string"})
 Rate = Annotated[float, Field(gt=0, le=1e6), _quantity("/s"), _as_text("/s"), _TEXT]
 Time = Annotated[float, Field(ge=0, le=1e8), _quantity("s"), _as_text("s"), _TEXT]
 Span = Annotated[float, Field(gt=0, le=1e8), _quantity("s"), _as_text("s"), _TEXT]
+Dollars = Annotated[float, Field(gt=0, le=1e9), _quantity("USD"), _as_text("USD"), _TEXT]
 Number = Annotated[int, Strict(), Field(ge=1, le=10**9)]
 
 

@@ -19,11 +19,12 @@ from sim.serving.clients import Clients
 from sim.serving.record import Intervals, Record
 from sim.serving.scheduler import Limits
 from sim.serving.server import Server
-from sim.serving.step_table import StepTable
 from sim.serving.trace_file import RequestTrace, open_trace
 from sim.serving.traffic import Slo, Trace
 from sim.system.arguments import RunArguments
 from sim.system.prediction import identify
+from sim.system.prices import prices_of
+from sim.system.serve_energy import server_power
 from sim.system.serve_prepare import Pool, PreparedServe
 from sim.system.step_cost import StepSimulator, step_table
 from sim.units import ps_from_seconds
@@ -56,6 +57,7 @@ def serve(
     result = ServeResult(
         identity, memory, prepared.hardware, (), pool.block_bytes, pool.blocks, _percentiles(scenario.slo),
         scenario.slo.per_request(), scenario.traffic.model_dump(exclude_none=True),
+        prices_of(prepared.hardware, scenario.prices), prepared.content,
     )  # fmt: skip
     if not memory.fits:
         return result
@@ -63,7 +65,7 @@ def serve(
     runs: list[ServedRun] = []
     is_interrupted = False
     for seed in scenario.seeds if seeds is None else seeds:
-        run, is_interrupted = _one(prepared, pool, tables.table, seed, progress)
+        run, is_interrupted = _one(prepared, pool, tables, seed, progress)
         runs.append(run)
         if is_interrupted:
             break
@@ -84,6 +86,7 @@ class Tables:
         )  # fmt: skip
         is_unified = prepared.options.has_unified_cache
         self.table = step_table(self._simulator, prepared.model, runtime, is_unified=is_unified)
+        self.power = server_power(self._simulator, prepared.hardware, is_unified=is_unified)
 
     def flush(self) -> None:
         """Keep the kernels' profiles for the next time."""
@@ -91,7 +94,7 @@ class Tables:
 
 
 def _one(
-    prepared: PreparedServe, pool: Pool, table: StepTable, seed: int, progress: Progress | None
+    prepared: PreparedServe, pool: Pool, tables: Tables, seed: int, progress: Progress | None
 ) -> tuple[ServedRun, bool]:
     """One run; what was done, and whether it was interrupted."""
     runtime, scenario = prepared.runtime, prepared.scenario
@@ -99,7 +102,12 @@ def _one(
     engine, record = Engine(), Record(_teller(progress, seed))
     scheduler = prepared.options.scheduler(limits)
     server = Server(
-        engine, scheduler, table, record, request_ps=ps_from_seconds(runtime.request_s), plans_ahead=runtime.is_async
+        engine,
+        scheduler,
+        tables.table,
+        record,
+        request_ps=ps_from_seconds(runtime.request_s),
+        plans_ahead=runtime.is_async,
     )
     trace = _trace(prepared)
     clients = Clients(engine, server, scenario.traffic, scenario.until, seed, prepared.folder, trace)
@@ -110,7 +118,9 @@ def _one(
         is_interrupted = True
     except DeadlockError as error:
         raise LawError([*error.problems]) from None
+    energy = tables.power.energy(record.activity, engine.now) if tables.power is not None else None
     run = served_run(seed, record, limits, server, engine.now, trace.skipped if trace is not None else 0)
+    run = replace(run, energy=energy)
     if not is_interrupted:
         check_serving(run.requests, run.counts)
     return run, is_interrupted

@@ -30,6 +30,8 @@ from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import LoadedRuntime, load_runtime
 from sim.yamlfile import resolve_scalar
 
+MIXED = "mixed_text"
+
 
 @dataclass(frozen=True, slots=True)
 class Pool:
@@ -53,6 +55,11 @@ class PreparedServe:
     options: ServerOptions
     changes: Changes
     cache: str | Path | None
+
+    @property
+    def content(self) -> str:
+        """What requests are about: nothing in common, unless it is set."""
+        return self.changes.workload.get("content", MIXED)
 
     @property
     def runtime(self) -> RuntimeSpec:
@@ -167,7 +174,7 @@ def _content(changes: Changes) -> dict[str, str]:
         raise InputError(
             [Problem("is not set of a server", "bad_override", path=f"workload.{k}", hint=hint) for k in other]
         )
-    return {"content": "mixed_text", **changes.workload}
+    return {"content": MIXED, **changes.workload}
 
 
 def _check_trace(scenario: ServeFile, folder: Path) -> None:

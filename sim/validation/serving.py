@@ -20,6 +20,7 @@ from sim.yamlfile import load_yaml, validate_model
 
 QUANTITIES = (
     "request_rate", "output_tok_s", "ttft_p50_s", "ttft_p95_s", "tpot_p50_s", "tpot_p95_s", "itl_p50_s", "e2e_p50_s",
+    "gpu_w",
 )  # fmt: skip
 SEEDS = (1, 2, 3, 4, 5)
 KNEE_TIMES, BELOW_KNEE = 3.0, 0.8
@@ -295,6 +296,8 @@ def quantities(summary: Mapping[str, Any]) -> dict[str, float | None]:
         what, _, rest = name.partition("_p")
         spread = summary.get(f"{what}_s")
         found[name] = spread[f"p{rest.partition('_')[0]}"] if isinstance(spread, Mapping) else summary.get(name)
+    if summary.get("energy"):
+        found["gpu_w"] = summary["energy"]["power_w"]["gpu"]
     return found
 
 
