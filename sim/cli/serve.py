@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 REFUSED = ("model", "runtime", "hardware", "quant", "kv_dtype", "batch", "prompt", "depth", "output", "full")
 """Flags of `run` that say nothing about a server: the scenario does, and `--set`."""
 WIDTH = 50
+FAILURES = ("refused", "turned_away", "timed_out")
 LATENCIES = (
     ("Time to First Token", "TTFT", "ttft_s"),
     ("Time per Output Token (excl. 1st token)", "TPOT", "tpot_s"),
@@ -104,6 +105,7 @@ def lines(result: ServeResult) -> list[str]:
     text += [
         _row("Successful requests:", found["completed"]),
         _row("Failed requests:", found["failed"]),
+        *[_row(f"  {name.replace('_', ' ')}:", found[name]) for name in FAILURES if found[name]],
         _row("Benchmark duration (s):", found["duration_s"]),
         _row("Total input tokens:", found["prompt_tokens"]),
         _row("Total generated tokens:", found["output_tokens"]),

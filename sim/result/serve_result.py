@@ -11,7 +11,7 @@ from sim.hwspec import HardwareSpec
 from sim.result.identity import Identity, version
 from sim.result.memory import MemoryUse
 from sim.result.served_energy import Prices
-from sim.result.served_run import ServedRun
+from sim.result.served_run import FAILURES, ServedRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,9 +122,9 @@ _TOLD = frozenset(
      "clock_hz", "overrides")
 )  # fmt: skip
 NUMBERS = (
-    "requests", "completed", "failed", "duration_s", "request_rate", "output_tok_s", "total_tok_s", "goodput",
-    *LATENCIES, "prompt_tokens", "output_tokens", "peak_running", "peak_waiting", "preemptions", "cached_tokens",
-    "kv_peak_bytes", "steps", "utilization", "skipped_lines", "energy", "cost",
+    "requests", "completed", "failed", *FAILURES, "duration_s", "request_rate", "output_tok_s", "total_tok_s",
+    "goodput", *LATENCIES, "prompt_tokens", "output_tokens", "peak_running", "peak_waiting", "preemptions",
+    "cached_tokens", "kv_peak_bytes", "steps", "utilization", "skipped_lines", "energy", "cost",
 )  # fmt: skip
 """Keys of one run."""
 

@@ -12,6 +12,8 @@ from sim.result.order_statistics import Runs, Whole
 from sim.result.served_energy import Prices, ServedEnergy
 
 PERCENTILES = (50, 90, 95, 99)
+FAILURES = ("refused", "turned_away", "timed_out")
+"""Why requests fail: longer than the server takes; one too many that waits; given up by its client."""
 _PS = 1e-12
 
 
@@ -26,8 +28,8 @@ class ServedRun:
     series: Mapping[str, Whole]
     """time_ps, running, waiting, kv_blocks."""
     counts: Mapping[str, int]
-    """arrived, completed, failed, counted_failed, preemptions, cached_tokens, steps, busy_ps, peak_running,
-    peak_waiting, kv_peak_blocks, in_system_ps, sojourn_ps, end_ps."""
+    """arrived, completed, failed, counted_failed and why (`FAILURES`), preemptions, cached_tokens, steps, busy_ps,
+    peak_running, peak_waiting, kv_peak_blocks, in_system_ps, sojourn_ps, end_ps."""
     skipped_lines: int = 0
     energy: ServedEnergy | None = None
     """None where the machine's rails are not described."""
@@ -73,6 +75,7 @@ class ServedRun:
             "requests": completed + counts["counted_failed"],
             "completed": completed,
             "failed": counts["counted_failed"],
+            **{name: counts[name] for name in FAILURES},
             "duration_s": duration,
             "request_rate": completed * rate if rate else None,
             "output_tok_s": output * rate if rate else None,

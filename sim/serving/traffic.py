@@ -120,6 +120,13 @@ class Agents(Part):
     pause: Time = Field(0.0, description="how long a tool runs, exponential with this mean")
 
 
+class Timeout(Part):
+    """How long clients wait before they give up; the server then stops working on what they asked."""
+
+    ttft: Span | None = Field(None, description="for the first token")
+    e2e: Span | None = Field(None, description="for the last token")
+
+
 class Until(Part):
     """When it is over. Requests that came are all served to their end."""
 
@@ -168,6 +175,7 @@ class Traffic(Part):
     arrivals: Arrivals
     prompt: AnyLength | None = Field(None, description="tokens of a prompt; with a trace: as that says")
     output: AnyLength | None = Field(None, description="tokens to generate; with a trace: as that says")
+    timeout: Timeout = Field(Timeout(), description="clients that give up")
     shared_prefix: SharedPrefix | None = None
     chat: Chat | None = None
     agents: Agents | None = None

@@ -136,7 +136,7 @@ def served_run(seed: int, record: Record, limits: Limits, server: Server, end_ps
             "in_system_ps", "sojourn_ps",
         )
     }  # fmt: skip
-    counts |= {
+    counts |= record.failures | {
         "preemptions": scheduler.preemptions,
         "cached_tokens": scheduler.cached_tokens,
         "kv_peak_blocks": scheduler.pool.peak,
