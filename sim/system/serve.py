@@ -82,7 +82,7 @@ class Tables:
         runtime = prepared.runtime
         self._simulator = StepSimulator(
             prepared.hardware, prepared.model, prepared.quant, runtime, prepared.kv_dtype, prepared.cache, COMPONENTS,
-            progress,
+            progress, prompt_skew=prepared.prompt_skew,
         )  # fmt: skip
         is_unified = prepared.options.has_unified_cache
         self.table = step_table(self._simulator, prepared.model, runtime, is_unified=is_unified)

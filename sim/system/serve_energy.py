@@ -47,22 +47,20 @@ class ServerPower:
             joules[rail] += watts[rail] * ps * 1e-12
 
     def _decode(self, sequences: int, context: int) -> Watts:
-        """Linear between the numbers of sequences that the step table has, at the nearest power of two of keys each."""
-        each = max(1, context // sequences)
-        low, high = power_knots(each)
-        keys = low if each - low <= high - each else high
+        """Linear between the numbers of sequences that the step table has."""
+        keys = _rounded(context // sequences)
         lower, upper = sequence_knots(sequences)
         first, last = self._of(lower, keys, 0, 0), self._of(upper, keys, 0, 0)
         share = (sequences - lower) / (upper - lower) if upper > lower else 0.0
         return {rail: first[rail] + (last[rail] - first[rail]) * share for rail in RAILS}
 
     def _prefill(self, found: Prefilling) -> Watts:
-        """Of the mean step of these."""
-        tokens = max(1, found.tokens // found.steps)
-        seen = max(tokens, found.seen // max(1, found.tokens))
-        sequences = found.decoding // found.steps
-        context = found.context // max(1, found.decoding) if sequences else 0
-        return self._of(sequences, max(1, context) if sequences else 0, tokens, seen)
+        """Of the mean step of these, rounded so that few are simulated."""
+        tokens = _rounded(found.tokens // found.steps)
+        seen = max(tokens, _rounded(found.seen // max(1, found.tokens)))
+        sequences = sequence_knots(max(1, found.decoding // found.steps))[0] if found.decoding >= found.steps else 0
+        context = _rounded(found.context // found.decoding) if sequences else 0
+        return self._of(sequences, context, tokens, seen)
 
     def _watts(self, sequences: int, context: int, tokens: int, seen: int) -> Watts:
         """Simulate one such step."""
@@ -84,6 +82,12 @@ class ServerPower:
         clock = power.sustained_clock(draw.load, unlimited, draw.cpu_w + power.box.fabric)
         sample: PowerSample = sample_of("", 0.0, 1.0, clock, draw, power, None)
         return {rail: float(getattr(sample, f"{rail}_w")) for rail in RAILS}
+
+
+def _rounded(number: int) -> int:
+    """The nearest power of two."""
+    low, high = power_knots(max(1, number))
+    return low if number - low <= high - number else high
 
 
 def server_power(simulator: StepSimulator, hardware: HardwareSpec, *, is_unified: bool) -> ServerPower | None:

@@ -30,7 +30,8 @@ from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import LoadedRuntime, load_runtime
 from sim.yamlfile import resolve_scalar
 
-MIXED = "mixed_text"
+TEXT, MIXED = "text", "mixed_text"
+"""What the tokens of one prompt are to each other, and what requests are, unless workload.content is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class PreparedServe:
     options: ServerOptions
     changes: Changes
     cache: str | Path | None
+    prompt_skew: float | None = None
+    """How uneven the experts are that the tokens of one prompt choose, which are of one text."""
 
     @property
     def content(self) -> str:
@@ -109,8 +112,11 @@ def open_serve(
     set: Mapping[str, object] | Iterable[str] = (),
     search_dirs: Sequence[str | Path] = (),
     cache: str | Path | None = None,
+    parts: Mapping[str, str] | None = None,
 ) -> PreparedServe:
     """Find, load and check a scenario of kind serve; overrides of its load, its machine and its server on top.
+
+    `parts`: fields of the scenario itself that are other than in the file, by path (`model`, `system.hardware`).
 
     Raises:
         InputError: something given cannot be used; every problem.
@@ -119,7 +125,8 @@ def open_serve(
     changes = split_overrides(set)
     changes.check()
     of_load, others = split_load(changes.given)
-    return prepare_serve(read_serve(path, search_dirs, of_load), path.parent, others, search_dirs, cache, of_load)
+    scenario = read_serve(path, search_dirs, {**(parts or {}), **of_load})
+    return prepare_serve(scenario, path.parent, others, search_dirs, cache, of_load)
 
 
 def prepare_serve(
@@ -145,10 +152,16 @@ def prepare_serve(
     own = {name: resolve_scalar(text) for name, text in changes.runtime.items() if name in OPTION_NAMES}
     fields = {name: text for name, text in changes.runtime.items() if name not in OPTION_NAMES}
     name = f"{part.name}@{part.version}" if part.version else part.name
-    _, hardware, model, loaded, _ = gather(
+    _, hardware, model, of_a_prompt, loaded, _ = gather(
         changes.check,
         lambda: load_hardware(scenario.system.hardware, changes.hardware, search_dirs),
-        lambda: load_model(scenario.model, search_dirs=search_dirs, overrides=changes.model, **_content(changes)),
+        lambda: load_model(scenario.model, search_dirs=search_dirs, overrides=changes.model, content=_content(changes)),
+        lambda: load_model(
+            scenario.model,
+            search_dirs=search_dirs,
+            overrides=changes.model,
+            content=changes.workload.get("content", TEXT),
+        ),
         lambda: load_runtime(name, overrides=fields, search_dirs=search_dirs),
         lambda: _check_trace(scenario, folder),
     )
@@ -159,10 +172,12 @@ def prepare_serve(
         lambda: kv_format(scenario.kv_dtype or spec.kv_dtype, spec),
         lambda: server_options(spec.family, spec.ubatch_tokens, own),
     )
-    return PreparedServe(scenario, folder, hardware, model, quant, loaded, kv_dtype, options, changes, cache)
+    return PreparedServe(
+        scenario, folder, hardware, model, quant, loaded, kv_dtype, options, changes, cache, of_a_prompt.expert_skew
+    )
 
 
-def _content(changes: Changes) -> dict[str, str]:
+def _content(changes: Changes) -> str:
     """What requests are about: nothing in common, unless it is set.
 
     Raises:
@@ -174,7 +189,7 @@ def _content(changes: Changes) -> dict[str, str]:
         raise InputError(
             [Problem("is not set of a server", "bad_override", path=f"workload.{k}", hint=hint) for k in other]
         )
-    return {"content": MIXED, **changes.workload}
+    return changes.workload.get("content", MIXED)
 
 
 def _check_trace(scenario: ServeFile, folder: Path) -> None:

@@ -28,7 +28,11 @@ from sim.workload.runtime import RuntimeSpec
 
 
 class StepSimulator:
-    """Simulates engine steps of a model on a runtime on a machine; kernels that come again are not simulated again."""
+    """Simulates engine steps of a model on a runtime on a machine; kernels that come again are not simulated again.
+
+    `prompt_skew`: how uneven the experts are that tokens of one prompt choose; the model's own is that of tokens of
+    different sequences, as in a step in which all decode. A step with a piece of a prompt is mostly that.
+    """
 
     def __init__(
         self,
@@ -40,8 +44,11 @@ class StepSimulator:
         cache: str | Path | None,
         types: dict[str, type[Component]],
         progress: Callable[[str], None] | None = None,
+        *,
+        prompt_skew: float | None = None,
     ) -> None:
         self._model, self._quant, self._kv_dtype = model, quant, kv_dtype
+        self._of_a_prompt = model if prompt_skew is None else replace(model, expert_skew=prompt_skew)
         self._machine = machine = Machine(hardware, types, cache)
         self._runtime = runtime
         self._progress = progress
@@ -70,7 +77,8 @@ class StepSimulator:
         name = f"{phase} of {mixed.tokens} tokens"
         if self._progress is not None:
             self._progress(f"simulating a step: {name}")
-        step = build_mixed_step(self._model, self._quant, self._runtime, mixed, self._kv_dtype, name)
+        model = self._model if is_decode else self._of_a_prompt
+        step = build_mixed_step(model, self._quant, self._runtime, mixed, self._kv_dtype, name)
         found = self._runner.run(phase, step)
         check_laws(Trace((found,), 0), peak_bytes_per_s=self._machine.memory.bandwidth)
         return found
