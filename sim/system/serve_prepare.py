@@ -101,7 +101,7 @@ class PreparedServe:
         found = replace(
             use, needed_bytes=needed, activation_bytes=activations, fits=fits, would_fit=None,
             peak_bytes=use.peak_bytes - use.activation_bytes + activations, claimed_bytes=account.claimed(wide),
-            short_bytes=0 if fits else max(0, use.kv_cache_bytes - room), more_tokens=0,
+            short_bytes=0 if fits else max(0, use.kv_cache_bytes - room), more_tokens=0, is_model_limit=False,
             more_sequences=max(0, tokens // (prompt + output) - 1), is_marginal=False,
         )  # fmt: skip
         return found, Pool(tokens // options.block_tokens, per_token * options.block_tokens)

@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+import sim
+from sim.component import COMPONENTS
+from sim.result.keys import RESULT_KEYS
+from sim.result.serve_keys import SERVE_KEYS
+from sim.system.plugins import load_hardware
 from sim.system.serve_prepare import open_serve
+from sim.system.step_cost import StepSimulator
 from sim.workload.hf_config import TYPICAL_SKEW, load_model
+from sim.workload.quant import resolve_quant
+from sim.workload.runtime_file import load_runtime
 
 SCENARIO = """schema: sparksim.scenario/1
 kind: serve
@@ -48,4 +56,32 @@ def test_a_server_has_mixed_requests_unless_told_otherwise(tmp_path: Path) -> No
     text = load_model("gpt-oss-20b").expert_skew
     assert text is not None
     assert open_serve(path).model.expert_skew == min(text, TYPICAL_SKEW["mixed_text"])
-    assert open_serve(path, {"workload.content": "text"}).model.expert_skew == text
+    assert open_serve(path).prompt_skew == text  # the tokens of one prompt are of one text
+    said = open_serve(path, {"workload.content": "text"})
+    assert (said.model.expert_skew, said.prompt_skew) == (text, text)
+
+
+def test_only_steps_in_which_all_decode_are_mixed() -> None:
+    """Told that the tokens of a prompt all choose alike, a prompt is read with fewer experts; decoding stays."""
+    hardware, model, runtime = (
+        load_hardware("dgx-spark", {}),
+        load_model("gpt-oss-20b"),
+        load_runtime("vllm@0.26.0").spec,
+    )
+    quant = resolve_quant(model, None, runtime.family)
+    times = []
+    for skew in (None, 9.0):
+        steps = StepSimulator(hardware, model, quant, runtime, "bf16", None, COMPONENTS, prompt_skew=skew)
+        times.append([steps.trace(group, 1).duration_ps for group in (((4, 1, 512),), ((1, 24, 24),))])
+    (decode, prompt), (same, shorter) = times
+    assert decode == same
+    assert shorter < 0.9 * prompt
+
+
+def test_the_keys_of_a_servers_result_are_those_documented(tmp_path: Path) -> None:
+    """Every key is in the table of a run's result or in that of a server's, and none is there that is not told."""
+    path = tmp_path / "s.yaml"
+    path.write_text(SCENARIO.replace("MODEL", "qwen3-0.6b"), encoding="utf-8")
+    summary = sim.serve(path, seeds=[1, 2]).summary()
+    of_a_run = {key.partition(".")[0] for key in RESULT_KEYS}
+    assert set(summary) - of_a_run <= set(SERVE_KEYS) <= set(summary)
