@@ -36,7 +36,6 @@ class _PriceFile(_Part):
     schema_: Literal["sparksim.prices/1"] = Field(alias="schema")
     electricity: _Price
     years: _Years
-    machines: dict[str, _Price]
 
 
 def prices_of(hardware: HardwareSpec, given: PricePart) -> Prices:
@@ -46,7 +45,7 @@ def prices_of(hardware: HardwareSpec, given: PricePart) -> Prices:
         SpecError: the file of prices is wrong.
     """
     file = validate_model(_PriceFile, load_yaml(find("measurements", "prices")))
-    machine, source = (given.machine, _GIVEN) if given.machine is not None else _machine(hardware, file)
+    machine, source = (given.machine, _GIVEN) if given.machine is not None else _machine(hardware)
     sources = {
         "machine": source,
         "electricity": _GIVEN if given.electricity is not None else _said(file.electricity),
@@ -56,15 +55,15 @@ def prices_of(hardware: HardwareSpec, given: PricePart) -> Prices:
     return Prices(machine, electricity, given.years or file.years.value, sources)
 
 
-def _machine(hardware: HardwareSpec, file: _PriceFile) -> tuple[float | None, str]:
-    """Of one simulated GPU with its share of the box."""
+def _machine(hardware: HardwareSpec) -> tuple[float | None, str]:
+    """Of one simulated GPU: its share of the box."""
     for name, spec in hardware.components.items():
         price = getattr(spec, "price", None)
         if price is not None:
-            found = hardware.provenance.get(f"{name}.price")
-            return price / getattr(spec, "gpus", 1), (found.source if found else None) or hardware.name
-    known = file.machines.get(hardware.name)
-    return (None, "not known") if known is None else (known.value, _said(known))
+            found = hardware.provenance[f"{name}.price"]
+            source = (found.source or hardware.name) + (f" ({found.date})" if found.date else "")
+            return price / getattr(spec, "gpus", 1), source
+    return None, "not known"
 
 
 def _said(price: _Price) -> str:

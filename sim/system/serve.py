@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -99,7 +100,7 @@ def _one(
     """One run; what was done, and whether it was interrupted."""
     runtime, scenario = prepared.runtime, prepared.scenario
     limits = prepared.options.limits(pool.blocks * prepared.options.block_tokens, prepared.model.max_context)
-    engine, record = Engine(), Record(_teller(progress, seed))
+    engine, record = Engine(), Record(_teller(progress, seed, scenario.until.requests))
     scheduler = prepared.options.scheduler(limits)
     server = Server(
         engine,
@@ -158,17 +159,23 @@ def _runs(intervals: Intervals) -> Runs:
     return Runs(*(np.array(column, dtype=np.int64) for column in columns))
 
 
-def _teller(progress: Progress | None, seed: int) -> Callable[[tuple[int, ...]], None] | None:
-    """Tells how many requests are done."""
+def _teller(
+    progress: Progress | None, seed: int, total: int | None, clock: Callable[[], float] = time.monotonic
+) -> Callable[[tuple[int, ...]], None] | None:
+    """Tells how many requests are done and, of `total`, how long the rest will take if it goes on like that."""
     if progress is None:
         return None
-    done = 0
+    done, begun = 0, clock()
 
     def tell(row: tuple[int, ...]) -> None:
         nonlocal done
         done += 1
         if done % 64 == 0:
-            progress(f"seed {seed}: {done:,} requests done, {row[3] / 1e12:,.0f} s simulated")
+            of, left = "", ""
+            if total is not None and done < total:
+                of = f" of {total:,}"
+                left = f", {(clock() - begun) / done * (total - done):,.0f} s left"
+            progress(f"seed {seed}: {done:,}{of} requests done, {row[3] / 1e12:,.0f} s simulated{left}")
 
     return tell
 
