@@ -119,7 +119,7 @@ class ServeResult:
 
 _TOLD = frozenset(
     ("hardware", "hardware_digest", "model", "model_digest", "runtime", "runtime_version", "quant", "kv_dtype",
-     "clock_hz", "overrides")
+     "clock_hz", "overrides", "speculation")
 )  # fmt: skip
 NUMBERS = (
     "requests", "completed", "failed", *FAILURES, "duration_s", "request_rate", "output_tok_s", "total_tok_s",

@@ -53,7 +53,7 @@ def serve(
     nothing = RunArguments(None, None, None, None, 0, 0, 0, 0)
     identity = identify(
         nothing, prepared.hardware, prepared.changes, prepared.loaded, prepared.model, prepared.quant,
-        prepared.kv_dtype, prepared.cache,
+        prepared.kv_dtype, prepared.cache, None, prepared.guess,
     )  # fmt: skip
     result = ServeResult(
         identity, memory, prepared.hardware, (), pool.block_bytes, pool.blocks, _percentiles(scenario.slo),
@@ -83,10 +83,10 @@ class Tables:
         runtime = prepared.runtime
         self._simulator = StepSimulator(
             prepared.hardware, prepared.model, prepared.quant, runtime, prepared.kv_dtype, prepared.cache, COMPONENTS,
-            progress, prompt_skew=prepared.prompt_skew,
+            progress, prompt_skew=prepared.prompt_skew, guess=prepared.guess,
         )  # fmt: skip
         is_unified = prepared.options.has_unified_cache
-        self.table = step_table(self._simulator, prepared.model, runtime, is_unified=is_unified)
+        self.table = step_table(self._simulator, prepared.model, runtime, is_unified=is_unified, guess=prepared.guess)
         self.power = server_power(self._simulator, prepared.hardware, is_unified=is_unified)
 
     def flush(self) -> None:

@@ -19,6 +19,7 @@ from sim.system.generation import check_generation
 from sim.system.memory_account import MemoryAccount, budget_of
 from sim.system.memory_check import memory_use
 from sim.system.plugins import load_hardware
+from sim.system.prediction import speculation_of
 from sim.system.recipes import kv_format
 from sim.system.scenario import find_file
 from sim.system.serve_file import ServeFile, read_serve, split_load
@@ -28,6 +29,7 @@ from sim.workload.model import ModelSpec
 from sim.workload.quant import QuantRecipe, formats, resolve_quant
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import LoadedRuntime, load_runtime
+from sim.workload.speculate import SETTINGS, Speculation, with_head
 from sim.yamlfile import resolve_scalar
 
 TEXT, MIXED = "text", "mixed_text"
@@ -58,6 +60,8 @@ class PreparedServe:
     cache: str | Path | None
     prompt_skew: float | None = None
     """How uneven the experts are that the tokens of one prompt choose, which are of one text."""
+    guess: Speculation | None = None
+    """Drafts that steps verify in which all decode."""
 
     @property
     def content(self) -> str:
@@ -85,9 +89,11 @@ class PreparedServe:
         """
         runtime, options = self.runtime, self.options
         kv = formats()[self.kv_dtype]
-        account = MemoryAccount(budget_of(self.hardware, runtime.memory), self.model, self.quant, runtime, kv)
+        guess = self.guess
+        draft = (guess.draft, guess.quant or self.quant) if guess and guess.draft else None
+        account = MemoryAccount(budget_of(self.hardware, runtime.memory), self.model, self.quant, runtime, kv, draft)
         prompt, output = typical_lengths(self.scenario.traffic, self.folder)
-        one = Request(1, prompt, 0, output)
+        one = Request(1, prompt, 0, output, guess)
         # A server makes room at its start for its widest pass, however short the prompts are.
         wide = replace(one, prompt=max(prompt, runtime.ubatch_tokens))
         use = memory_use(account, one, list)
@@ -172,9 +178,12 @@ def prepare_serve(
         lambda: kv_format(scenario.kv_dtype or spec.kv_dtype, spec),
         lambda: server_options(spec.family, spec.ubatch_tokens, own),
     )
+    guess = speculation_of(changes, model, quant, spec, search_dirs)
+    model = with_head(model, guess.method) if guess else model
     return PreparedServe(
-        scenario, folder, hardware, model, quant, loaded, kv_dtype, options, changes, cache, of_a_prompt.expert_skew
-    )
+        scenario, folder, hardware, model, quant, loaded, kv_dtype, options, changes, cache, of_a_prompt.expert_skew,
+        guess,
+    )  # fmt: skip
 
 
 def _content(changes: Changes) -> str:
@@ -183,9 +192,9 @@ def _content(changes: Changes) -> str:
     Raises:
         InputError: something else of the workload is set.
     """
-    other = [name for name in changes.workload if name != "content"]
+    other = [name for name in changes.workload if name not in ("content", *SETTINGS)]
     if other:
-        hint = "a server here does not speculate; only workload.content is set"
+        hint = f"of a server's workload there are content, {', '.join(SETTINGS)}"
         raise InputError(
             [Problem("is not set of a server", "bad_override", path=f"workload.{k}", hint=hint) for k in other]
         )
