@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 REFUSED = ("model", "runtime", "hardware", "quant", "kv_dtype", "batch", "prompt", "depth", "output", "full")
 """Flags of `run` that say nothing about a server: the scenario does, and `--set`."""
 WIDTH = 50
+FAILURES = ("refused", "turned_away", "timed_out")
 LATENCIES = (
     ("Time to First Token", "TTFT", "ttft_s"),
     ("Time per Output Token (excl. 1st token)", "TPOT", "tpot_s"),
@@ -104,6 +105,7 @@ def lines(result: ServeResult) -> list[str]:
     text += [
         _row("Successful requests:", found["completed"]),
         _row("Failed requests:", found["failed"]),
+        *[_row(f"  {name.replace('_', ' ')}:", found[name]) for name in FAILURES if found[name]],
         _row("Benchmark duration (s):", found["duration_s"]),
         _row("Total input tokens:", found["prompt_tokens"]),
         _row("Total generated tokens:", found["output_tokens"]),
@@ -121,11 +123,24 @@ def lines(result: ServeResult) -> list[str]:
         _row("Peak KV cache (GB):", found["kv_peak_bytes"] / 1e9),
         _row("KV cache capacity (GB):", found["kv_capacity_bytes"] / 1e9),
         _row("Busy (%):", found["utilization"] * 100),
+        *_dear(found),
     ]
     for heading, short, key in LATENCIES:
         text += _latency(heading, short, found[key])
     text.append("=" * WIDTH)
     return [*text, *_verdicts(result), *_seeds(result)]
+
+
+def _dear(found: dict[str, Any]) -> list[str]:
+    """What it drew and cost."""
+    rows = []
+    if found["energy"] is not None:
+        rows.append(_row("Mean power at the wall (W):", found["energy"]["power_w"]["wall"]))
+        rows.append(_row("Energy per output token (J):", found["energy"]["joules_per_output_token"]["wall"]))
+    cost = found["cost"]
+    if cost is not None and cost["usd_per_million_output_tokens"] is not None:
+        rows.append(_row("Cost per million output tokens (USD):", cost["usd_per_million_output_tokens"]))
+    return rows
 
 
 def _latency(heading: str, short: str, spread: dict[str, float] | None) -> list[str]:

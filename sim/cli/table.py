@@ -121,7 +121,9 @@ def _memory(use: MemoryUse, look: Look) -> list[str]:
     lines += [_size(name, size, 0) + "   kept back, not counted above" for name, size in apart if size]
     if use.fits:
         more = f"{_count(use.more_sequences, 'more sequence')} like these"
-        lines.append(f"  {'room for':<12}{more}, or {_count(use.more_tokens, 'more token')} in each")
+        tokens = f"{_count(use.more_tokens, 'more token')} in each"
+        limit = " (the model's own limit)" if use.is_model_limit else ""
+        lines.append(f"  {'room for':<12}{more}, or {tokens}{limit}")
     else:
         if use.refusal is None:
             lines.append(f"  {'short by':<12}{use.short_bytes / 1e9:8.1f} GB")
@@ -171,10 +173,11 @@ def _digits_of_time(name: str, digits: dict[str, int]) -> int:
 
 def _basis(result: RunResult, ranges: dict[str, RateRange]) -> str:
     """What the ranges rest on."""
-    records = " and ".join(f"{each.records:,}" for each in ranges.values())
+    records = " and ".join(f"{each.records:,} {phase}" for phase, each in ranges.items())
+    inside = f"80 % of {records} measurements like it fell inside these ranges"
     words = {
-        "measured": f"this very run was measured; ranges hold 4 of 5 of {records} measurements like it",
-        "class": f"ranges hold 4 of 5 of {records} measurements like it",
+        "measured": f"this very run was measured; {inside}",
+        "class": inside,
         "extrapolated": "extrapolated: nothing like it was measured; ranges are those of the nearest kind",
     }
     return f"  {'rests on':<12}{words[result.validated or 'extrapolated']}"

@@ -71,6 +71,7 @@ RESULT_KEYS: dict[str, tuple[str, str]] = {
     "memory.would_fit": ("", "what would fit instead; null where it fits"),
     "memory.more_sequences": ("sequences", "how many of the same length would fit besides"),
     "memory.more_tokens": ("tokens", "how much longer each sequence could be, to the model's longest context"),
+    "memory.is_model_limit": ("", "whether that context is what ends more_tokens, not memory"),
     "memory.visible_bytes": ("B", "what the system sees of the memory"),
     "memory.other_bytes": ("B", "what other programs have taken"),
     "memory.host_bytes": ("B", "the runtime's processes on the CPU, which its share does not count"),

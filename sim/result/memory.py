@@ -46,6 +46,8 @@ class MemoryUse:
     would_fit: str | None
     more_sequences: int = 0
     more_tokens: int = 0
+    is_model_limit: bool = False
+    """Whether the model's longest context ends `more_tokens`, not memory."""
     visible_bytes: int = 0
     other_bytes: int = 0
     host_bytes: int = 0

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sim.hwspec import HardwareSpec
 from sim.result.identity import Identity, version
 from sim.result.memory import MemoryUse
-from sim.result.served_run import ServedRun
+from sim.result.served_energy import Prices
+from sim.result.served_run import FAILURES, ServedRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,9 @@ class ServeResult:
     """Percentiles that must be kept, e.g. {"ttft_p95": 3.0}, seconds."""
     limits: Mapping[str, float] = field(default_factory=dict)
     traffic: Mapping[str, Any] = field(default_factory=dict)
+    prices: Prices | None = None
+    content: str = "mixed_text"
+    """What requests are about: see `workload.hf_config.CONTENTS`."""
     steps_simulated: int = 0
     is_interrupted: bool = False
 
@@ -68,6 +72,7 @@ class ServeResult:
         found: dict[str, Any] = {"schema": "sparksim.serve/1", "sparksim_version": version(), **kept}
         found["warnings"] = list(self.identity.warnings)
         found["traffic"] = dict(self.traffic)
+        found["content"] = self.content
         found["seeds"] = [run.seed for run in self.runs]
         found |= self._together() if self.runs else dict.fromkeys(NUMBERS)
         found["kv_capacity_bytes"] = round(self.pool_blocks * self.block_bytes)
@@ -80,7 +85,7 @@ class ServeResult:
         return found
 
     def _one(self, run: ServedRun) -> dict[str, Any]:
-        return run.summary(self.block_bytes, self.limits)
+        return run.summary(self.block_bytes, self.limits, self.prices)
 
     def _together(self) -> dict[str, Any]:
         """Means over the seeds, peaks as the highest of them."""
@@ -114,12 +119,12 @@ class ServeResult:
 
 _TOLD = frozenset(
     ("hardware", "hardware_digest", "model", "model_digest", "runtime", "runtime_version", "quant", "kv_dtype",
-     "clock_hz", "overrides")
+     "clock_hz", "overrides", "speculation")
 )  # fmt: skip
 NUMBERS = (
-    "requests", "completed", "failed", "duration_s", "request_rate", "output_tok_s", "total_tok_s", "goodput",
-    *LATENCIES, "prompt_tokens", "output_tokens", "peak_running", "peak_waiting", "preemptions", "cached_tokens",
-    "kv_peak_bytes", "steps", "utilization", "skipped_lines",
+    "requests", "completed", "failed", *FAILURES, "duration_s", "request_rate", "output_tok_s", "total_tok_s",
+    "goodput", *LATENCIES, "prompt_tokens", "output_tokens", "peak_running", "peak_waiting", "preemptions",
+    "cached_tokens", "kv_peak_bytes", "steps", "utilization", "skipped_lines", "energy", "cost",
 )  # fmt: skip
 """Keys of one run."""
 
@@ -128,6 +133,8 @@ def _mean(values: Sequence[Any], *, is_peak: bool) -> Any:
     """Of numbers, or of mappings of numbers; None where one is missing."""
     if any(value is None for value in values):
         return None
+    if isinstance(values[0], str):
+        return values[0]
     if isinstance(values[0], Mapping):
         return {key: _mean([value[key] for value in values], is_peak=False) for key in values[0]}
     if is_peak:

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from sim.result.order_statistics import Runs, Whole
+from sim.result.served_energy import Prices, ServedEnergy
 
 PERCENTILES = (50, 90, 95, 99)
+FAILURES = ("refused", "turned_away", "timed_out")
+"""Why requests fail: longer than the server takes; one too many that waits; given up by its client."""
 _PS = 1e-12
 
 
@@ -25,9 +28,11 @@ class ServedRun:
     series: Mapping[str, Whole]
     """time_ps, running, waiting, kv_blocks."""
     counts: Mapping[str, int]
-    """arrived, completed, failed, counted_failed, preemptions, cached_tokens, steps, busy_ps, peak_running,
-    peak_waiting, kv_peak_blocks, in_system_ps, sojourn_ps, end_ps."""
+    """arrived, completed, failed, counted_failed and why (`FAILURES`), preemptions, cached_tokens, steps, busy_ps,
+    peak_running, peak_waiting, kv_peak_blocks, in_system_ps, sojourn_ps, end_ps."""
     skipped_lines: int = 0
+    energy: ServedEnergy | None = None
+    """None where the machine's rails are not described."""
 
     def seconds(self) -> dict[str, np.ndarray]:
         """Latencies of each completed request, s; tpot of those with two tokens or more."""
@@ -59,7 +64,7 @@ class ServedRun:
             kept[many[seconds["tpot_s"] > limits["tpot"]]] = False
         return int(kept.sum())
 
-    def summary(self, block_bytes: float, limits: Mapping[str, float]) -> dict[str, Any]:
+    def summary(self, block_bytes: float, limits: Mapping[str, float], prices: Prices | None = None) -> dict[str, Any]:
         """The keys of `sparksim.serve/1` that are of one run."""
         rows, counts, duration = self.requests, self.counts, self.duration_s
         completed = len(rows["end_ps"])
@@ -70,6 +75,7 @@ class ServedRun:
             "requests": completed + counts["counted_failed"],
             "completed": completed,
             "failed": counts["counted_failed"],
+            **{name: counts[name] for name in FAILURES},
             "duration_s": duration,
             "request_rate": completed * rate if rate else None,
             "output_tok_s": output * rate if rate else None,
@@ -90,7 +96,16 @@ class ServedRun:
             "utilization": counts["busy_ps"] / total_ps if total_ps else 0.0,
             "skipped_lines": self.skipped_lines,
         }
-        return found
+        return found | self._dear(found, prices)
+
+    def _dear(self, found: Mapping[str, Any], prices: Prices | None) -> dict[str, Any]:
+        """What it drew and cost."""
+        used = self.energy
+        watts = None if used is None else used.watts("wall")
+        cost = None if prices is None else prices.cost(watts, found["output_tok_s"], found["total_tok_s"])
+        duration = found["duration_s"]
+        energy = used.to_dict(duration, found["completed"], found["output_tokens"]) if used and duration else None
+        return {"energy": energy, "cost": cost}
 
 
 def spread(values: np.ndarray) -> dict[str, float] | None:

@@ -96,7 +96,21 @@ class Clients:
             self.sent, prompt, output, content=content, keeps=keeps, is_counted=is_counted, on_done=on_done
         )
         self._server.submit(request)
+        self._wait_for(request)
         return request, answered
+
+    def _wait_for(self, request: Request) -> None:
+        """Give it up when it takes too long."""
+        limits = self._traffic.timeout
+        if limits.e2e is not None:
+            self._engine.call_after(round(limits.e2e * PS_PER_S), lambda: self._server.give_up(request))
+        if limits.ttft is not None:
+
+            def give_up() -> None:
+                if request.first_ps < 0:
+                    self._server.give_up(request)
+
+            self._engine.call_after(round(limits.ttft * PS_PER_S), give_up)
 
     def _prefix(self) -> Content:
         shared = self._traffic.shared_prefix

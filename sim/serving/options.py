@@ -38,6 +38,7 @@ class ServerOptions:
     is_async: bool | None = None
     has_unified_cache: bool = False
     wait_s: float = 0.0
+    max_waiting: int = MOST
 
     def limits(self, pool_tokens: int, model_tokens: int) -> Limits:
         """With the memory and the model there are."""
@@ -53,6 +54,7 @@ class ServerOptions:
             ubatch_tokens=self.ubatch_tokens,
             has_unified_cache=self.has_unified_cache,
             wait_ps=ps_from_seconds(self.wait_s),
+            max_waiting=self.max_waiting,
         )
 
 
@@ -123,11 +125,15 @@ STATIC = _Family(
     {"batch": "max_sequences", "wait_s": "wait_s", "max_model_len": "max_model_tokens"},
     {"max_sequences": 8, "is_caching": False},
 )
+QUEUE = {"max_queued_requests": "max_waiting"}
+"""What every server may be started with, by SGLang's name for it; other runtimes leave it to a proxy in front."""
 _KINDS: dict[str, type] = {"is_caching": bool, "is_async": bool, "has_unified_cache": bool}
 _KINDS |= {"memory_fraction": float, "wait_s": float}
 
 
-OPTION_NAMES = frozenset({"scheduler", *STATIC.names, *(name for family in FAMILIES.values() for name in family.names)})
+OPTION_NAMES = frozenset(
+    {"scheduler", *QUEUE, *STATIC.names, *(name for family in FAMILIES.values() for name in family.names)}
+)
 """Everything that a server of any runtime may be started with."""
 
 
@@ -150,13 +156,14 @@ def server_options(family: str, ubatch_tokens: int, given: Mapping[str, Any]) ->
         raise InputError(Problem(f"{family} has no scheduler here", "no_scheduler", path="runtime", hint=hint))
     values: dict[str, Any] = {"batch_tokens": ubatch_tokens, "ubatch_tokens": ubatch_tokens, **found.defaults}
     problems = []
+    names = {**found.names, **QUEUE}
     for name, value in said.items():
-        if name not in found.names:
-            guess = closest(name, found.names)
-            hint = f"did you mean {guess}?" if guess else f"there are {', '.join(found.names)}"
+        if name not in names:
+            guess = closest(name, names)
+            hint = f"did you mean {guess}?" if guess else f"there are {', '.join(names)}"
             problems.append(Problem("is no option of this server", "bad_argument", path=name, hint=hint))
             continue
-        target = found.names[name]
+        target = names[name]
         complaint = _complaint(value, _KINDS.get(target, int), target)
         if complaint:
             problems.append(Problem(complaint, "bad_argument", path=name))

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sim.serving.activity import Activity
 from sim.serving.line import Steps
 from sim.serving.request import Request
 
@@ -13,6 +14,8 @@ COLUMNS = ("number", "arrival_ps", "first_ps", "end_ps", "prompt", "output", "ca
 """Of a completed request."""
 SERIES = ("time_ps", "running", "waiting", "kv_blocks")
 MOST_POINTS = 20_000
+FAILURES = ("refused", "turned_away", "timed_out")
+"""Longer than the server takes; one too many that waits; given up by its client."""
 
 
 @dataclass(slots=True)
@@ -40,8 +43,11 @@ class Record:
         self.rows: dict[str, array[int]] = {name: array("q") for name in COLUMNS}
         self.series: dict[str, array[int]] = {name: array("q") for name in SERIES}
         self.intervals = Intervals()
+        self.activity = Activity()
         self.arrived = self.completed = self.failed = 0
         self.counted_failed = 0
+        self.failures = dict.fromkeys(FAILURES, 0)
+        """Of the counted requests, by why."""
         self.first_arrival_ps: int | None = None
         self.last_end_ps = 0
         self.peak_running = self.peak_waiting = 0
@@ -79,11 +85,12 @@ class Record:
             self._on_row(row)
 
     def fail(self, request: Request, now_ps: int) -> None:
-        """A request was refused, cancelled, or ran out of time."""
+        """A request has failed; its status says why."""
         self._change(now_ps, -1)
         self.failed += 1
         self.sojourn_ps += now_ps - request.arrival_ps
         self.counted_failed += request.is_counted
+        self.failures[request.status] += request.is_counted
 
     def sample(self, now_ps: int, running: int, waiting: int, kv_blocks: int) -> None:
         """What is running now; beyond `MOST_POINTS` every second point is kept, then every fourth, and so on."""

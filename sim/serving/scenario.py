@@ -6,9 +6,18 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, Strict, model_validator
 
-from sim.serving.traffic import Slo, Traffic, Until
+from sim.serving.lengths import Part
+from sim.serving.traffic import Dollars, Slo, Traffic, Until
 
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**63)]
+
+
+class PricePart(Part):
+    """What things cost, where it is not as `prices.yaml` and the machine's file say."""
+
+    machine: Dollars | None = Field(None, description="the machine, e.g. 4699 USD")
+    electricity: Dollars | None = Field(None, description="a kilowatt-hour, e.g. 0.30 USD")
+    years: Annotated[float, Field(gt=0, le=100)] | None = Field(None, description="of use that pay for the machine")
 
 
 class ServePart(BaseModel):
@@ -18,6 +27,7 @@ class ServePart(BaseModel):
     until: Until = Field(Until(), description="when it is over")
     seeds: tuple[Seed, ...] = Field((0,), min_length=1, max_length=1000, description="one run for each")
     slo: Slo = Field(Slo(), description="what must be kept, e.g. {ttft_p95: 3 s, tpot_p95: 100 ms}")
+    prices: PricePart = Field(PricePart(), description="what the machine and its electricity cost")
 
     @model_validator(mode="after")
     def _ends(self) -> ServePart:

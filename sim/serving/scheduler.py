@@ -26,6 +26,8 @@ class Limits:
     has_unified_cache: bool = False
     wait_ps: int = 0
     """Static batching: how long the first request waits for others."""
+    max_waiting: int = 2**40
+    """Requests that wait when another one comes, which is then turned away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,16 @@ class Scheduler(ABC):
         """It has all its tokens and gives back what it holds."""
         self.running.pop(request, None)
         self._release(request)
+
+    def cancel(self, request: Request) -> None:
+        """Its client has given up: it gives back what it holds, wherever it is."""
+        if request in self.decoding:
+            self.decoding.leave(request)
+        self.prefilling.pop(request, None)
+        if request in self.running:
+            self.finish(request)
+        else:
+            self.waiting.remove(request)
 
     def _release(self, request: Request) -> None:
         """Give back its blocks, with those that it took while it decoded."""

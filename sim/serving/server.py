@@ -10,7 +10,7 @@ from collections import deque
 
 from sim.engine import Behaviour, Engine, Event
 from sim.serving.line import Line, Steps
-from sim.serving.record import Record
+from sim.serving.record import FAILURES, Record
 from sim.serving.request import Request
 from sim.serving.scheduler import Batch, Scheduler
 from sim.serving.step_table import StepTable
@@ -50,6 +50,8 @@ class Server:
         self._begun_ps = 0
         """When the step that runs now, or ran last, began."""
         self._is_idle = True
+        self._leaving: list[Request] = []
+        """Running requests whose clients have given up: they go when the step that runs is over."""
         self._groups: list[tuple[int, int]] = []
         """Requests that decode, by how long they have stood still: (counted requests, ps)."""
         engine.spawn(self._run(), "server")
@@ -60,17 +62,53 @@ class Server:
         self.record.arrive(request, self._engine.now)
         if self.scheduler.refuses(request):
             self._fail(request, "refused")
+        elif len(self.scheduler.waiting) + len(self._inbox) >= self.scheduler.limits.max_waiting:
+            self._fail(request, "turned_away")
         elif self._request_ps:
             self._engine.call_after(self._request_ps, lambda: self._receive(request))
         else:
             self._receive(request)
 
+    def give_up(self, request: Request) -> None:
+        """Its client waits no longer; nothing happens where it has been answered."""
+        if request.status in ("done", *FAILURES) or request in self._leaving:
+            return
+        if request in self.scheduler.running:
+            self._leaving.append(request)
+            if self._stretch is not None:
+                self._cut(self._stretch, is_planned=False)
+            return
+        if request in self.scheduler.waiting:
+            self.scheduler.cancel(request)
+        else:
+            self._inbox = deque(one for one in self._inbox if one[1] is not request)
+        self._fail(request, "timed_out")
+
+    def _let_go(self) -> None:
+        """Those whose clients gave up during the last step, unless it answered or preempted them."""
+        leaving, self._leaving = self._leaving, []
+        for request in leaving:
+            if request.status == "done":
+                continue
+            self.scheduler.cancel(request)
+            self._forget(request)
+            self._fail(request, "timed_out")
+
+    def _forget(self, request: Request) -> None:
+        """Somebody who stood still is gone: one less of those that have waited least."""
+        if request.is_counted and sum(count for count, _ in self._groups) > self.scheduler.decoding.counted:
+            count, waited = self._groups.pop()
+            if count > 1:
+                self._groups.append((count - 1, waited))
+
     def _receive(self, request: Request) -> None:
+        if request.status != "waiting":
+            return  # given up on the way
         self._inbox.append((self._engine.now, request))
         if self._is_idle:
             self._ring(0)
         elif self._stretch is not None and self.scheduler.wants_arrival():
-            self._cut(self._stretch)
+            self._cut(self._stretch, is_planned=self._plans_ahead)
 
     def _ring(self, delay_ps: int) -> None:
         """Wake the server in `delay_ps`; what was to wake it before does not count any more."""
@@ -89,6 +127,8 @@ class Server:
 
     def _run(self) -> Behaviour:
         while True:
+            if self._leaving:
+                self._let_go()
             self._accept()
             now = self._engine.now
             self.scheduler.now_ps = now
@@ -138,13 +178,14 @@ class Server:
         self._count_tokens(stretch.runs)
         self.record.busy_ps += stretch.total_ps
         self.record.steps += stretch.steps
+        self.record.activity.decode(stretch.count, stretch.context, stretch.steps, stretch.total_ps)
         self._end(self.scheduler.decoding.advance(stretch.steps))
 
-    def _cut(self, stretch: _Stretch) -> None:
-        """End the stretch with the step that runs now; with the next one where that is planned already."""
+    def _cut(self, stretch: _Stretch, *, is_planned: bool) -> None:
+        """End the stretch with the step that runs now; `is_planned`: with the next one, which is planned already."""
         passed = self._engine.now - stretch.start_ps
         runs, steps, total = stretch.line.walk(stretch.context, stretch.count, stretch.steps, max(1, passed))
-        if self._plans_ahead and steps < stretch.steps:
+        if is_planned and steps < stretch.steps:
             runs, steps, total = stretch.line.walk(stretch.context, stretch.count, steps + 1)
         if steps < stretch.steps:
             stretch.runs, stretch.steps, stretch.total_ps = runs, steps, total
@@ -154,6 +195,8 @@ class Server:
         """A step with pieces of prompts is over."""
         self.record.busy_ps += duration
         self.record.steps += 1
+        pieces = [(tokens, request.computed) for request, tokens in batch.pieces]
+        self.record.activity.prefill(pieces, *(self.scheduler.decode_shape() if batch.decodes else (0, 0)), duration)
         if batch.decodes:
             if self.scheduler.decoding.count:
                 self._count_tokens([Steps(duration, 0, 1)])

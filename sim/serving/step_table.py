@@ -54,6 +54,10 @@ class Host:
     sequence_ps: int
     is_hidden: bool
 
+    def shared(self, tokens: float) -> Host:
+        """Of a step that yields so many tokens, what each has of it."""
+        return Host(round(self.step_ps / tokens), round(self.sequence_ps / tokens), self.is_hidden)
+
     def with_gpu(self, gpu_ps: int, sequences: int) -> int:
         """Time of a step that keeps the GPU busy for `gpu_ps`."""
         host = self.step_ps + self.sequence_ps * sequences
@@ -81,6 +85,8 @@ class StepTable:
     `simulate`: simulates one step. `kinks`: numbers of keys where attention's time bends (windows). `padding`: keys are
     read in multiples of this many, half of one too many in the mean. `is_unified`: all sequences share one range of
     keys, which each token is held against (llama.cpp's unified cache). `wants_all`: outputs of all tokens are computed.
+    `tokens_of_step`: of a step in which all decode, tokens that each sequence gets in the mean (accepted drafts and its
+    own); what is told of it, here and by `simulate`, is the time per token. Beside a piece of a prompt nobody drafts.
     """
 
     def __init__(
@@ -92,8 +98,11 @@ class StepTable:
         padding: int = 1,
         is_unified: bool = False,
         wants_all: bool = False,
+        tokens_of_step: float = 1.0,
     ) -> None:
         self.host = host
+        self._decode_host = host.shared(tokens_of_step)
+        self._tokens_of_step = tokens_of_step
         self._kinks = tuple(kinks)
         self._padding = padding
         self._is_unified = is_unified
@@ -115,7 +124,7 @@ class StepTable:
         reading = self._read_line(sequences, least, most)
         known = self._decoding.get(sequences)
         if known is None or known.least > reading.least or known.most < reading.most:
-            host = self.host
+            host = self._decode_host
             alone = host.step_ps + host.sequence_ps * sequences
             line = reading.line.plus(self._whole(sequences))
             line = line.at_least(alone) if host.is_hidden else line.plus(alone)
@@ -130,12 +139,13 @@ class StepTable:
         if not pieces:
             return self.decode_line(sequences, context, context).at(context)
         tokens = sequences + sum(query for query, _ in pieces)
-        if self._wants_all or outputs >= tokens:
+        outputs = tokens if self._wants_all else outputs
+        if outputs >= tokens and self._tokens_of_step == 1.0:
             gpu = self._whole(tokens)
         else:
             gpu = self._body(tokens) + (self._tail(outputs) if outputs else 0)
         if sequences:
-            gpu += self._read_line(sequences, context, context).line.at(context) + self._beside(tokens)
+            gpu += self._alone(self._read_line(sequences, context, context).line.at(context)) + self._beside(tokens)
         for query, depth in pieces:
             gpu += self._piece(query, depth)
         return self.host.with_gpu(gpu, sequences + len(pieces))
@@ -199,7 +209,11 @@ class StepTable:
         if self._is_unified:
             decoding = (1, few, few * _SHORT)
         together = self._simulate((decoding, piece), few + 1).parts_ps
-        return sum(together) - self._read_knot(few, _SHORT) - self._prompt_knot(tokens - few, 0)
+        return sum(together) - self._alone(self._read_knot(few, _SHORT)) - self._prompt_knot(tokens - few, 0)
+
+    def _alone(self, per_token_ps: int) -> int:
+        """What contexts cost a step without drafts: they are read once, for one token or for several."""
+        return per_token_ps if self._tokens_of_step == 1.0 else round(per_token_ps * self._tokens_of_step)
 
     def _piece(self, query: int, depth: int) -> int:
         return _between(

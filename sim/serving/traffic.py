@@ -30,6 +30,7 @@ _TEXT = WithJsonSchema({"type": "string"})
 Rate = Annotated[float, Field(gt=0, le=1e6), _quantity("/s"), _as_text("/s"), _TEXT]
 Time = Annotated[float, Field(ge=0, le=1e8), _quantity("s"), _as_text("s"), _TEXT]
 Span = Annotated[float, Field(gt=0, le=1e8), _quantity("s"), _as_text("s"), _TEXT]
+Dollars = Annotated[float, Field(gt=0, le=1e9), _quantity("USD"), _as_text("USD"), _TEXT]
 Number = Annotated[int, Strict(), Field(ge=1, le=10**9)]
 
 
@@ -119,6 +120,13 @@ class Agents(Part):
     pause: Time = Field(0.0, description="how long a tool runs, exponential with this mean")
 
 
+class Timeout(Part):
+    """How long clients wait before they give up; the server then stops working on what they asked."""
+
+    ttft: Span | None = Field(None, description="for the first token")
+    e2e: Span | None = Field(None, description="for the last token")
+
+
 class Until(Part):
     """When it is over. Requests that came are all served to their end."""
 
@@ -167,6 +175,7 @@ class Traffic(Part):
     arrivals: Arrivals
     prompt: AnyLength | None = Field(None, description="tokens of a prompt; with a trace: as that says")
     output: AnyLength | None = Field(None, description="tokens to generate; with a trace: as that says")
+    timeout: Timeout = Field(Timeout(), description="clients that give up")
     shared_prefix: SharedPrefix | None = None
     chat: Chat | None = None
     agents: Agents | None = None

@@ -52,6 +52,10 @@ class Point:
     values: dict[str, float]
     verdicts: dict[str, str]
     output_tok_s: float
+    wall_w: float | None = None
+    """Mean power at the wall; None where the machine's rails are not described."""
+    usd_per_million_output_tokens: float | None = None
+    machine_usd: float | None = None
 
     @property
     def verdict(self) -> str:
@@ -120,9 +124,13 @@ def find_most(
     *,
     is_users: bool,
     asked: float | None = None,
+    ladder: Sequence[float] = (),
     progress: Callable[[str], None] | None = None,
 ) -> Plan:
-    """The largest load that is held; with `asked`, only that load is looked at. `is_users`: users, else a rate."""
+    """The largest load that is held. `is_users`: users, else a rate.
+
+    With `asked` only that load is looked at, with `ladder` only those, all of them.
+    """
     points: dict[float, Point] = {}
     unit = "users" if is_users else "requests/s"
 
@@ -135,6 +143,9 @@ def find_most(
 
     if asked is not None:
         at(asked)
+    elif ladder:
+        for load in ladder:
+            at(load)
     else:
         _search(at, 1.0 if is_users else 0.05, MOST_USERS if is_users else MOST_RATE, is_users=is_users)
     tried = sorted(points.values(), key=lambda point: point.load)
@@ -163,7 +174,19 @@ def judge(load: float, summaries: Sequence[Mapping[str, Any]], limits: Sequence[
         is_sure = YES if value * (1 + slack) <= limit.most_s else NO
         verdicts[limit.name] = is_sure if is_sure == YES or value * (1 - slack) > limit.most_s else CLOSE
     rates = [summary.get("output_tok_s") or 0.0 for summary in summaries]
-    return Point(load, values, verdicts, mean(rates) if rates else 0.0)
+    cost = [summary.get("cost") or {} for summary in summaries]
+    return Point(
+        load, values, verdicts, mean(rates) if rates else 0.0,
+        _mean([((summary.get("energy") or {}).get("power_w") or {}).get("wall") for summary in summaries]),
+        _mean([one.get("usd_per_million_output_tokens") for one in cost]),
+        _mean([one.get("machine_usd") for one in cost]),
+    )  # fmt: skip
+
+
+def _mean(found: Sequence[float | None]) -> float | None:
+    """Of the seeds; None where one does not say it."""
+    said = [value for value in found if value is not None]
+    return mean(said) if said and len(said) == len(found) else None
 
 
 def _search(at: Callable[[float], Point], low: float, most: float, *, is_users: bool) -> None:

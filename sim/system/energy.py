@@ -124,7 +124,7 @@ def _over_time(draws: list[tuple[str, Draw]], hardware: HardwareSpec, power: Pow
     clock = power.ceiling(unlimited, celsius)
     for phase, draw in draws:
         for seconds in _stretches(draw.seconds, power.control_period):
-            sample = _sample(phase, now, seconds, clock, draw, power, celsius)
+            sample = sample_of(phase, now, seconds, clock, draw, power, celsius)
             yield sample
             now, celsius = now + seconds, sample.celsius
             besides = sample.package_w - sample.gpu_w
@@ -143,9 +143,10 @@ def _stretches(seconds: float, period: float) -> Iterator[float]:
         yield rest / pieces
 
 
-def _sample(
+def sample_of(
     phase: str, start: float, seconds: float, clock: float, draw: Draw, power: PowerSpec, celsius: float | None
 ) -> PowerSample:
+    """A stretch with one clock: watts of each rail, and the temperature that it ends with."""
     gpu, box = power.gpu, power.box
     assert gpu is not None
     assert box is not None

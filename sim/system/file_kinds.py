@@ -32,6 +32,7 @@ OTHERS = (
     "sparksim.memory/1",
     "sparksim.microbench/1",
     "sparksim.power/1",
+    "sparksim.prices/1",
     "sparksim.published_kernels/1",
     "sparksim.serving/1",
     "sparksim.targets/1",

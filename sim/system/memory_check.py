@@ -27,6 +27,7 @@ def memory_use(account: MemoryAccount, request: Request, smaller: Callable[[], l
     more = max(0, margin) // max(1, alone)
     tokens = model.max_context - request.depth - request.prompt - request.output
     apart = budget.reserved + budget.others + budget.host
+    more_tokens = account.most_depth(request, tokens) if fits else 0
     return MemoryUse(
         capacity_bytes=budget.capacity,
         available_bytes=available,
@@ -41,7 +42,8 @@ def memory_use(account: MemoryAccount, request: Request, smaller: Callable[[], l
         short_bytes=max(0, needed - available),
         would_fit=None if fits else would_fit(account, request, smaller()),
         more_sequences=account.most_sequences(request, request.batch + more) - request.batch if fits else 0,
-        more_tokens=account.most_depth(request, tokens) if fits else 0,
+        more_tokens=more_tokens,
+        is_model_limit=fits and more_tokens == max(0, tokens),
         visible_bytes=budget.visible,
         other_bytes=budget.others,
         host_bytes=budget.host,

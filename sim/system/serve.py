@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,11 +20,12 @@ from sim.serving.clients import Clients
 from sim.serving.record import Intervals, Record
 from sim.serving.scheduler import Limits
 from sim.serving.server import Server
-from sim.serving.step_table import StepTable
 from sim.serving.trace_file import RequestTrace, open_trace
 from sim.serving.traffic import Slo, Trace
 from sim.system.arguments import RunArguments
 from sim.system.prediction import identify
+from sim.system.prices import prices_of
+from sim.system.serve_energy import server_power
 from sim.system.serve_prepare import Pool, PreparedServe
 from sim.system.step_cost import StepSimulator, step_table
 from sim.units import ps_from_seconds
@@ -51,11 +53,12 @@ def serve(
     nothing = RunArguments(None, None, None, None, 0, 0, 0, 0)
     identity = identify(
         nothing, prepared.hardware, prepared.changes, prepared.loaded, prepared.model, prepared.quant,
-        prepared.kv_dtype, prepared.cache,
+        prepared.kv_dtype, prepared.cache, None, prepared.guess,
     )  # fmt: skip
     result = ServeResult(
         identity, memory, prepared.hardware, (), pool.block_bytes, pool.blocks, _percentiles(scenario.slo),
         scenario.slo.per_request(), scenario.traffic.model_dump(exclude_none=True),
+        prices_of(prepared.hardware, scenario.prices), prepared.content,
     )  # fmt: skip
     if not memory.fits:
         return result
@@ -63,7 +66,7 @@ def serve(
     runs: list[ServedRun] = []
     is_interrupted = False
     for seed in scenario.seeds if seeds is None else seeds:
-        run, is_interrupted = _one(prepared, pool, tables.table, seed, progress)
+        run, is_interrupted = _one(prepared, pool, tables, seed, progress)
         runs.append(run)
         if is_interrupted:
             break
@@ -80,10 +83,11 @@ class Tables:
         runtime = prepared.runtime
         self._simulator = StepSimulator(
             prepared.hardware, prepared.model, prepared.quant, runtime, prepared.kv_dtype, prepared.cache, COMPONENTS,
-            progress,
+            progress, prompt_skew=prepared.prompt_skew, guess=prepared.guess,
         )  # fmt: skip
         is_unified = prepared.options.has_unified_cache
-        self.table = step_table(self._simulator, prepared.model, runtime, is_unified=is_unified)
+        self.table = step_table(self._simulator, prepared.model, runtime, is_unified=is_unified, guess=prepared.guess)
+        self.power = server_power(self._simulator, prepared.hardware, is_unified=is_unified)
 
     def flush(self) -> None:
         """Keep the kernels' profiles for the next time."""
@@ -91,15 +95,20 @@ class Tables:
 
 
 def _one(
-    prepared: PreparedServe, pool: Pool, table: StepTable, seed: int, progress: Progress | None
+    prepared: PreparedServe, pool: Pool, tables: Tables, seed: int, progress: Progress | None
 ) -> tuple[ServedRun, bool]:
     """One run; what was done, and whether it was interrupted."""
     runtime, scenario = prepared.runtime, prepared.scenario
     limits = prepared.options.limits(pool.blocks * prepared.options.block_tokens, prepared.model.max_context)
-    engine, record = Engine(), Record(_teller(progress, seed))
+    engine, record = Engine(), Record(_teller(progress, seed, scenario.until.requests))
     scheduler = prepared.options.scheduler(limits)
     server = Server(
-        engine, scheduler, table, record, request_ps=ps_from_seconds(runtime.request_s), plans_ahead=runtime.is_async
+        engine,
+        scheduler,
+        tables.table,
+        record,
+        request_ps=ps_from_seconds(runtime.request_s),
+        plans_ahead=runtime.is_async,
     )
     trace = _trace(prepared)
     clients = Clients(engine, server, scenario.traffic, scenario.until, seed, prepared.folder, trace)
@@ -110,7 +119,9 @@ def _one(
         is_interrupted = True
     except DeadlockError as error:
         raise LawError([*error.problems]) from None
+    energy = tables.power.energy(record.activity, engine.now) if tables.power is not None else None
     run = served_run(seed, record, limits, server, engine.now, trace.skipped if trace is not None else 0)
+    run = replace(run, energy=energy)
     if not is_interrupted:
         check_serving(run.requests, run.counts)
     return run, is_interrupted
@@ -126,7 +137,7 @@ def served_run(seed: int, record: Record, limits: Limits, server: Server, end_ps
             "in_system_ps", "sojourn_ps",
         )
     }  # fmt: skip
-    counts |= {
+    counts |= record.failures | {
         "preemptions": scheduler.preemptions,
         "cached_tokens": scheduler.cached_tokens,
         "kv_peak_blocks": scheduler.pool.peak,
@@ -148,17 +159,23 @@ def _runs(intervals: Intervals) -> Runs:
     return Runs(*(np.array(column, dtype=np.int64) for column in columns))
 
 
-def _teller(progress: Progress | None, seed: int) -> Callable[[tuple[int, ...]], None] | None:
-    """Tells how many requests are done."""
+def _teller(
+    progress: Progress | None, seed: int, total: int | None, clock: Callable[[], float] = time.monotonic
+) -> Callable[[tuple[int, ...]], None] | None:
+    """Tells how many requests are done and, of `total`, how long the rest will take if it goes on like that."""
     if progress is None:
         return None
-    done = 0
+    done, begun = 0, clock()
 
     def tell(row: tuple[int, ...]) -> None:
         nonlocal done
         done += 1
         if done % 64 == 0:
-            progress(f"seed {seed}: {done:,} requests done, {row[3] / 1e12:,.0f} s simulated")
+            of, left = "", ""
+            if total is not None and done < total:
+                of = f" of {total:,}"
+                left = f", {(clock() - begun) / done * (total - done):,.0f} s left"
+            progress(f"seed {seed}: {done:,}{of} requests done, {row[3] / 1e12:,.0f} s simulated{left}")
 
     return tell
 

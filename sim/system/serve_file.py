@@ -20,7 +20,7 @@ class ServeFile(OnARuntime, ServePart):
     kind: Literal["serve"] = Field(description="what is simulated: serve")
 
 
-OF_THE_LOAD = ("traffic", "until", "slo")
+OF_THE_LOAD = ("traffic", "until", "slo", "prices")
 """Parts of the scenario that overrides may change; all others are of the machine, the model or the server."""
 
 

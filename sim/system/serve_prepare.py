@@ -19,6 +19,7 @@ from sim.system.generation import check_generation
 from sim.system.memory_account import MemoryAccount, budget_of
 from sim.system.memory_check import memory_use
 from sim.system.plugins import load_hardware
+from sim.system.prediction import speculation_of
 from sim.system.recipes import kv_format
 from sim.system.scenario import find_file
 from sim.system.serve_file import ServeFile, read_serve, split_load
@@ -28,7 +29,11 @@ from sim.workload.model import ModelSpec
 from sim.workload.quant import QuantRecipe, formats, resolve_quant
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import LoadedRuntime, load_runtime
+from sim.workload.speculate import SETTINGS, Speculation, with_head
 from sim.yamlfile import resolve_scalar
+
+TEXT, MIXED = "text", "mixed_text"
+"""What the tokens of one prompt are to each other, and what requests are, unless workload.content is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,15 @@ class PreparedServe:
     options: ServerOptions
     changes: Changes
     cache: str | Path | None
+    prompt_skew: float | None = None
+    """How uneven the experts are that the tokens of one prompt choose, which are of one text."""
+    guess: Speculation | None = None
+    """Drafts that steps verify in which all decode."""
+
+    @property
+    def content(self) -> str:
+        """What requests are about: nothing in common, unless it is set."""
+        return self.changes.workload.get("content", MIXED)
 
     @property
     def runtime(self) -> RuntimeSpec:
@@ -75,9 +89,11 @@ class PreparedServe:
         """
         runtime, options = self.runtime, self.options
         kv = formats()[self.kv_dtype]
-        account = MemoryAccount(budget_of(self.hardware, runtime.memory), self.model, self.quant, runtime, kv)
+        guess = self.guess
+        draft = (guess.draft, guess.quant or self.quant) if guess and guess.draft else None
+        account = MemoryAccount(budget_of(self.hardware, runtime.memory), self.model, self.quant, runtime, kv, draft)
         prompt, output = typical_lengths(self.scenario.traffic, self.folder)
-        one = Request(1, prompt, 0, output)
+        one = Request(1, prompt, 0, output, guess)
         # A server makes room at its start for its widest pass, however short the prompts are.
         wide = replace(one, prompt=max(prompt, runtime.ubatch_tokens))
         use = memory_use(account, one, list)
@@ -91,7 +107,7 @@ class PreparedServe:
         found = replace(
             use, needed_bytes=needed, activation_bytes=activations, fits=fits, would_fit=None,
             peak_bytes=use.peak_bytes - use.activation_bytes + activations, claimed_bytes=account.claimed(wide),
-            short_bytes=0 if fits else max(0, use.kv_cache_bytes - room), more_tokens=0,
+            short_bytes=0 if fits else max(0, use.kv_cache_bytes - room), more_tokens=0, is_model_limit=False,
             more_sequences=max(0, tokens // (prompt + output) - 1), is_marginal=False,
         )  # fmt: skip
         return found, Pool(tokens // options.block_tokens, per_token * options.block_tokens)
@@ -102,8 +118,11 @@ def open_serve(
     set: Mapping[str, object] | Iterable[str] = (),
     search_dirs: Sequence[str | Path] = (),
     cache: str | Path | None = None,
+    parts: Mapping[str, str] | None = None,
 ) -> PreparedServe:
     """Find, load and check a scenario of kind serve; overrides of its load, its machine and its server on top.
+
+    `parts`: fields of the scenario itself that are other than in the file, by path (`model`, `system.hardware`).
 
     Raises:
         InputError: something given cannot be used; every problem.
@@ -112,7 +131,8 @@ def open_serve(
     changes = split_overrides(set)
     changes.check()
     of_load, others = split_load(changes.given)
-    return prepare_serve(read_serve(path, search_dirs, of_load), path.parent, others, search_dirs, cache, of_load)
+    scenario = read_serve(path, search_dirs, {**(parts or {}), **of_load})
+    return prepare_serve(scenario, path.parent, others, search_dirs, cache, of_load)
 
 
 def prepare_serve(
@@ -138,10 +158,16 @@ def prepare_serve(
     own = {name: resolve_scalar(text) for name, text in changes.runtime.items() if name in OPTION_NAMES}
     fields = {name: text for name, text in changes.runtime.items() if name not in OPTION_NAMES}
     name = f"{part.name}@{part.version}" if part.version else part.name
-    _, hardware, model, loaded, _ = gather(
+    _, hardware, model, of_a_prompt, loaded, _ = gather(
         changes.check,
         lambda: load_hardware(scenario.system.hardware, changes.hardware, search_dirs),
-        lambda: load_model(scenario.model, search_dirs=search_dirs, overrides=changes.model, **_content(changes)),
+        lambda: load_model(scenario.model, search_dirs=search_dirs, overrides=changes.model, content=_content(changes)),
+        lambda: load_model(
+            scenario.model,
+            search_dirs=search_dirs,
+            overrides=changes.model,
+            content=changes.workload.get("content", TEXT),
+        ),
         lambda: load_runtime(name, overrides=fields, search_dirs=search_dirs),
         lambda: _check_trace(scenario, folder),
     )
@@ -152,22 +178,27 @@ def prepare_serve(
         lambda: kv_format(scenario.kv_dtype or spec.kv_dtype, spec),
         lambda: server_options(spec.family, spec.ubatch_tokens, own),
     )
-    return PreparedServe(scenario, folder, hardware, model, quant, loaded, kv_dtype, options, changes, cache)
+    guess = speculation_of(changes, model, quant, spec, search_dirs)
+    model = with_head(model, guess.method) if guess else model
+    return PreparedServe(
+        scenario, folder, hardware, model, quant, loaded, kv_dtype, options, changes, cache, of_a_prompt.expert_skew,
+        guess,
+    )  # fmt: skip
 
 
-def _content(changes: Changes) -> dict[str, str]:
-    """What texts are about, where that is set.
+def _content(changes: Changes) -> str:
+    """What requests are about: nothing in common, unless it is set.
 
     Raises:
         InputError: something else of the workload is set.
     """
-    other = [name for name in changes.workload if name != "content"]
+    other = [name for name in changes.workload if name not in ("content", *SETTINGS)]
     if other:
-        hint = "a server here does not speculate; only workload.content is set"
+        hint = f"of a server's workload there are content, {', '.join(SETTINGS)}"
         raise InputError(
             [Problem("is not set of a server", "bad_override", path=f"workload.{k}", hint=hint) for k in other]
         )
-    return dict(changes.workload)
+    return changes.workload.get("content", MIXED)
 
 
 def _check_trace(scenario: ServeFile, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from sim.component import Component
@@ -19,16 +20,22 @@ from sim.system.machine import Machine
 from sim.system.prediction import launch_costs, profile_store, runnable
 from sim.units import ps_from_seconds
 from sim.workload.layer_spec import AttentionSpec
-from sim.workload.lower import Pass
+from sim.workload.lower import Pass, drafting_blocks
 from sim.workload.mixed_step import MixedPass, build_mixed_step, is_of_tail, part_of
 from sim.workload.model import ModelSpec
-from sim.workload.op import Gemm
+from sim.workload.op import Attention, Gemm
 from sim.workload.quant import QuantRecipe, formats
 from sim.workload.runtime import RuntimeSpec
+from sim.workload.speculate import Speculation
 
 
 class StepSimulator:
-    """Simulates engine steps of a model on a runtime on a machine; kernels that come again are not simulated again."""
+    """Simulates engine steps of a model on a runtime on a machine; kernels that come again are not simulated again.
+
+    `prompt_skew`: how uneven the experts are that tokens of one prompt choose; the model's own is that of tokens of
+    different sequences, as in a step in which all decode. A step with a piece of a prompt is mostly that. `guess`: a
+    step in which all decode makes drafts and verifies them; of its time each token that it yields has its share.
+    """
 
     def __init__(
         self,
@@ -40,8 +47,13 @@ class StepSimulator:
         cache: str | Path | None,
         types: dict[str, type[Component]],
         progress: Callable[[str], None] | None = None,
+        *,
+        prompt_skew: float | None = None,
+        guess: Speculation | None = None,
     ) -> None:
+        self._guess = guess
         self._model, self._quant, self._kv_dtype = model, quant, kv_dtype
+        self._of_a_prompt = model if prompt_skew is None else replace(model, expert_skew=prompt_skew)
         self._machine = machine = Machine(hardware, types, cache)
         self._runtime = runtime
         self._progress = progress
@@ -62,15 +74,29 @@ class StepSimulator:
             InputError: no kernel for an op.
             LawError: a law is broken.
         """
-        parts = tuple(Pass(number, query, context, number * query) for number, query, context in groups)
         is_decode = all(query == 1 for _, query, _ in groups)
+        more = self._guess.drafts if self._guess and is_decode else 0
+        parts = tuple(
+            Pass(number, query + more, context + more, number * (query + more)) for number, query, context in groups
+        )
         tokens = sum(part.outputs for part in parts)
-        mixed = MixedPass(parts, outputs, self._runtime.graph_tokens(tokens, tokens) if is_decode else 0)
+        sequences = sum(part.sequences for part in parts)
+        outputs *= 1 + more
+        mixed = MixedPass(
+            parts, outputs, self._runtime.graph_tokens(tokens, sequences if more else tokens) if is_decode else 0
+        )
         phase = "decode" if is_decode else "prefill"
         name = f"{phase} of {mixed.tokens} tokens"
         if self._progress is not None:
             self._progress(f"simulating a step: {name}")
-        step = build_mixed_step(self._model, self._quant, self._runtime, mixed, self._kv_dtype, name)
+        model = self._model if is_decode else self._of_a_prompt
+        step = build_mixed_step(model, self._quant, self._runtime, mixed, self._kv_dtype, name)
+        if more and self._guess:
+            drafts = [
+                drafting_blocks(model, self._quant, self._runtime, replace(part, padded=0), self._kv_dtype, self._guess)
+                for part in parts
+            ]
+            step = replace(step, blocks=(*chain.from_iterable(drafts), *step.blocks))
         found = self._runner.run(phase, step)
         check_laws(Trace((found,), 0), peak_bytes_per_s=self._machine.memory.bandwidth)
         return found
@@ -80,9 +106,12 @@ class StepSimulator:
         found = self.trace(groups, outputs)
         kinds = {(record.block, record.op): record.kind for record in found.ops}
         parts, tail, tiles, rows = [0] * len(groups), 0, 0, 0
+        is_guessed = self._guess is not None and all(query == 1 for _, query, _ in groups)
         for place, causes in found.elapsed.items():
             spent, op = sum(causes.values()), place[1]
             number = part_of(op)
+            if is_guessed and op.startswith("draft") and kinds[place] == Attention.kind:
+                number = 0
             if number is not None:
                 parts[number] += spent
             elif is_of_tail(op):
@@ -91,6 +120,10 @@ class StepSimulator:
                 tiles += spent
             else:
                 rows += spent
+        if is_guessed and self._guess:
+            share = 1 / self._guess.accepted
+            tiles, rows, tail = round(tiles * share), round(rows * share), round(tail * share)
+            parts = [round(each * share) for each in parts]
         return StepCost(tiles, rows, tail, tuple(parts))
 
     def flush(self) -> None:
@@ -98,8 +131,15 @@ class StepSimulator:
         self._store.flush()
 
 
-def step_table(simulator: StepSimulator, model: ModelSpec, runtime: RuntimeSpec, *, is_unified: bool) -> StepTable:
-    """The table of step times that `simulator` fills."""
+def step_table(
+    simulator: StepSimulator,
+    model: ModelSpec,
+    runtime: RuntimeSpec,
+    *,
+    is_unified: bool,
+    guess: Speculation | None = None,
+) -> StepTable:
+    """The table of step times that `simulator` fills; `guess`: as of it."""
     host = Host(
         ps_from_seconds(runtime.host_step_s),
         ps_from_seconds(runtime.host_sequence_s),
@@ -119,4 +159,5 @@ def step_table(simulator: StepSimulator, model: ModelSpec, runtime: RuntimeSpec,
         padding=runtime.kv_padding_tokens,
         is_unified=is_unified,
         wants_all=runtime.logits == "all",
+        tokens_of_step=guess.accepted if guess else 1.0,
     )

@@ -12,6 +12,7 @@ from sim.component import COMPONENTS
 from sim.hwspec import SpecGroup, measure_of
 from sim.result.keys import RESULT_KEYS
 from sim.result.laws import LAWS
+from sim.result.serve_keys import SERVE_KEYS
 from sim.result.trace import CAUSES
 from sim.units import EXAMPLES
 from sim.workload.op import OP_KINDS
@@ -100,12 +101,16 @@ def _errors() -> dict[str, Entry]:
 
 
 def _result() -> dict[str, Entry]:
+    """Keys of a run's result, its causes, and behind `serve.` the keys that only a server's result has."""
     keys: dict[str, Entry] = {key: {"title": meaning, "unit": unit} for key, (unit, meaning) in RESULT_KEYS.items()}
     causes = {
         name: {"title": f"a cause of time; counts towards the bound {bound}", "unit": "share"}
         for name, bound in CAUSES.items()
     }
-    return keys | {f"causes.{name}": entry for name, entry in causes.items()}
+    served: dict[str, Entry] = {
+        f"serve.{key}": {"title": meaning, "unit": unit} for key, (unit, meaning) in SERVE_KEYS.items()
+    }
+    return keys | {f"causes.{name}": entry for name, entry in causes.items()} | served
 
 
 TABLES: dict[str, Callable[[], dict[str, Entry]]] = {

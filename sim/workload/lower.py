@@ -84,15 +84,20 @@ def _decode(
     knots = _decode_knots(passes, steps, build)
     if guess is None:
         return knots
-    drafted: list[tuple[Block, ...]]
-    if guess.draft is None:
-        drafted = [(draft_block(model, quant, runtime, one, kv_dtype, guess),) for one in passes]
-    else:
-        drafted = [_drafting_passes(guess, quant, runtime, one, kv_dtype) for one in passes]
+    drafted = [drafting_blocks(model, quant, runtime, one, kv_dtype, guess) for one in passes]
     return [
         replace(step, blocks=(*blocks, *step.blocks), weight=step.weight / guess.accepted)
         for step, blocks in zip(knots, drafted, strict=False)
     ]
+
+
+def drafting_blocks(
+    model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, verify: Pass, kv_dtype: str, guess: Speculation
+) -> tuple[Block, ...]:
+    """What makes the drafts that a pass verifies."""
+    if guess.draft is None:
+        return (draft_block(model, quant, runtime, verify, kv_dtype, guess),)
+    return _drafting_passes(guess, quant, runtime, verify, kv_dtype)
 
 
 def _drafting_passes(

@@ -163,4 +163,6 @@ def test_content_chooses_the_routing_skew_of_the_card() -> None:
 def test_an_unknown_content_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """Does a content class that does not exist name the ones that do?"""
     assert main([*QUICK, "--set", "workload.content=prose"]) == 2
-    assert "workload.content: unknown content 'prose'; one of text, random_tokens" in capsys.readouterr().err
+    assert (
+        "workload.content: unknown content 'prose'; one of text, random_tokens, mixed_text" in capsys.readouterr().err
+    )

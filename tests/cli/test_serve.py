@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from sim.cli import main
+from sim.system.serve import _teller
 
 SCENARIO = """schema: sparksim.scenario/1
 kind: serve
@@ -153,7 +154,7 @@ def test_all_that_is_wrong_with_a_server_is_said_at_once(scenario: Path, capsys:
         "max_num_seqs: must be from 1 to 2147483648, not 0",
         "gpu_memory_utilization: must be above 0 and at most 1, not 2",
         "chunked_prefill_size: is no option of this server; there are max_num_seqs, max_num_batched_tokens, "
-        "max_model_len, block_size, gpu_memory_utilization, prefix_caching, async_scheduling",
+        "max_model_len, block_size, gpu_memory_utilization, prefix_caching, async_scheduling, max_queued_requests",
     ]
 
 
@@ -172,3 +173,15 @@ def test_a_bad_trace_is_refused_or_its_lines_left_out(
     captured = capsys.readouterr()
     assert json.loads(captured.out)["skipped_lines"] == 1
     assert "1 bad lines of the trace were left out" in captured.err
+
+
+def test_progress_says_how_long_the_rest_takes() -> None:
+    """64 of 192 requests took 10 s: the other 128 take 20 more."""
+    said: list[str] = []
+    times = iter((0.0, 10.0))
+    tell = _teller(said.append, 7, 192, clock=lambda: next(times))
+    assert tell is not None
+    for _ in range(64):
+        tell((1, 0, 0, 5 * 10**12))
+    assert said == ["seed 7: 64 of 192 requests done, 5 s simulated, 20 s left"]
+    assert _teller(None, 7, 192) is None

@@ -47,6 +47,7 @@ def test_the_planners_order(result: RunResult):
                                             "What limits it?")]  # fmt: skip
     assert places == sorted(places)
     assert "2 sequences, each with 0 tokens cached, 128 new ones to read, 8 to write" in text
+    assert "more tokens in each (the model's own limit)" in text  # memory has room for far more than its 40,960
 
 
 def test_numbers_are_those_of_the_result(result: RunResult):

@@ -42,6 +42,7 @@ def test_tokens_end_at_the_models_longest_context_or_at_the_memory(monkeypatch: 
     assert many is not None
     assert alone.more_tokens == load_model("qwen3-4b").max_context - 2050  # memory would hold far more
     assert many.more_tokens < alone.more_tokens
+    assert (alone.is_model_limit, many.is_model_limit) == (True, False)
     assert _fits(batch=64, depth=many.more_tokens)
     assert not _fits(batch=64, depth=many.more_tokens + 1)
 
