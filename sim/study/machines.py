@@ -88,17 +88,21 @@ class MachineRow:
         """Whether it runs the model at all."""
         return self.result is not None and self.result.memory is not None and self.result.memory.fits
 
+    @property
+    def most_watts(self) -> float | None:
+        """Most that the box draws: all its GPUs; of one without such a figure, what its supply gives."""
+        power = next((spec for spec in self.hardware.components.values() if isinstance(spec, PowerSpec)), None)
+        told = self.box.box_power if self.box is not None else None
+        return told if told is not None else power.supply if power is not None else None
+
     def draw(self) -> Draw | None:
         """Watts of what is simulated while it writes tokens; of a box of several GPUs, one GPU's part."""
-        power = next((spec for spec in self.hardware.components.values() if isinstance(spec, PowerSpec)), None)
         energy = self.result.energy if self.fits and self.result is not None else None
         if energy is not None and "decode" in energy.phases:
             return Draw(energy.watts("wall", "decode"), "counted")
         if self.box is not None and self.box.load_power is not None:
             return Draw(self.box.load_power / self.gpus, "measured")
-        if self.box is not None and self.box.box_power is not None:
-            return Draw(self.box.box_power / self.gpus, "at_most")
-        return Draw(power.supply, "at_most") if power is not None else None
+        return Draw(self.most_watts / self.gpus, "at_most") if self.most_watts is not None else None
 
     def to_dict(self, costs: Costs) -> dict[str, Any]:
         """Plain data, SI units; None where nothing applies."""
@@ -124,8 +128,8 @@ class MachineRow:
             "memory_bytes": memory.capacity,
             "bandwidth_bytes_per_s": memory.bandwidth,
             "gpus": self.gpus,
-            "box_memory_bytes": self.box.box_memory if self.box else None,
-            "box_power_w": self.box.box_power if self.box else None,
+            "box_memory_bytes": (self.box.box_memory if self.box else None) or memory.capacity,
+            "box_power_w": self.most_watts,
             "power_w": draw.watts if draw else None,
             "power_basis": draw.basis if draw else None,
             "tokens_per_joule": decode / draw.watts if decode and draw else None,
