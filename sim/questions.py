@@ -111,6 +111,7 @@ def compare_machines(
     *,
     years: float = 3.0,
     electricity: float = 0.15,
+    prices: Mapping[str, float] | None = None,
     set: Overrides = (),
     spec_dirs: Sequence[str | Path] = (),
     cache: str | Path | None = None,
@@ -121,7 +122,8 @@ def compare_machines(
 
     Everything else is what all of them run, as in `run`. Where a machine's GPU needs other kernels than the runtime's,
     the builds of the same runtime that have them are taken (llama.cpp-metal for llama.cpp). A token costs its share of
-    the price over `years` of writing all the time, and of electricity at so many USD per kWh.
+    the price over `years` of writing all the time, and of electricity at so many USD per kWh. `prices`: USD by machine,
+    instead of what the machines' files say.
 
     >>> import sim
     >>> table = sim.compare_machines(["dgx-spark", "m4-max"], model="qwen3-0.6b", runtime="llama.cpp", output=2)
@@ -135,7 +137,7 @@ def compare_machines(
     from sim.study.machines import compare_machines as side_by_side  # noqa: PLC0415
 
     asked = Asked(arguments, set, None, spec_dirs, cache)
-    return side_by_side(machines, asked, Costs(years, electricity), progress)
+    return side_by_side(machines, asked, Costs(years, electricity, prices or {}), progress)
 
 
 def sweep(

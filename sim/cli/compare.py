@@ -30,7 +30,7 @@ examples:
   sparksim compare out-before out-after
   sparksim compare --hardware dgx-spark --hardware strix-halo --model gpt-oss-120b --runtime llama.cpp --plot boxes"""
 
-COSTS = ("years", "electricity")
+COSTS = ("years", "electricity", "price")
 """Flags of machines side by side."""
 
 
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("machines side by side")
     group.add_argument("--years", type=_number, help="how long a machine's price is spread over (default 3)")
     group.add_argument("--electricity", type=_number, metavar="USD", help="price of a kWh (default 0.15)")
+    group.add_argument("--price", action="append", metavar="MACHINE=USD", help="what it costs, instead of its file's")
     add_plot(parser, "the waterfall, or the machines")
 
 
@@ -105,14 +106,7 @@ def _machines(arguments: argparse.Namespace, machines: list[str], target: Path |
     """One model on several machines."""
     from sim import questions  # noqa: PLC0415 - `sparksim --help` need not load the simulator
 
-    costs = {name: getattr(arguments, name) for name in COSTS if getattr(arguments, name) is not None}
-    wrong = [
-        Problem(f"must be a number, not {value[:40]!r}", "bad_argument", path=f"--{name}")
-        for name, value in costs.items()
-        if isinstance(value, str)
-    ]
-    if wrong:
-        raise InputError(wrong)
+    costs = _costs(arguments)
     asked: dict[str, Any] = {**given(arguments), **costs}
     del asked["hardware"]
     with ProgressLine(sys.stderr, is_wanted=not arguments.quiet) as progress:
@@ -125,6 +119,22 @@ def _machines(arguments: argparse.Namespace, machines: list[str], target: Path |
 
         _wrote(arguments, draw_machines(data, target))
     return 0 if found.runs_anywhere else 3
+
+
+def _costs(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the flags say of costs, under the keywords of `sim.compare_machines`."""
+    costs = {
+        name: getattr(arguments, name) for name in ("years", "electricity") if getattr(arguments, name) is not None
+    }
+    wrong = [(f"--{name}", value) for name, value in costs.items() if isinstance(value, str)]
+    pairs = [text.rpartition("=") for text in arguments.price or ()]
+    prices = {name: _number(usd) for name, _, usd in pairs}
+    wrong += [(f"--price {name}".rstrip(), usd) for name, usd in prices.items() if isinstance(usd, str)]
+    if wrong:
+        raise InputError(
+            [Problem(f"must be a number, not {value[:40]!r}", "bad_argument", path=at) for at, value in wrong]
+        )
+    return costs | ({"prices": prices} if prices else {})
 
 
 def _tell(arguments: argparse.Namespace, warnings: list[tuple[str, list[str]]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Any
 
 from sim.plot.style import bare_figure, plain
@@ -64,6 +65,18 @@ def _panel(axis: Axes, rows: list[Mapping[str, Any]], key: str, colour: str) -> 
             axis.annotate(_why(row), (min(found) / ROOM, place), (3, 0), textcoords="offset points", va="center",
                           fontsize=8, color="#777777")  # fmt: skip
     axis.margins(y=0.08)
+    _ticks(axis)
+
+
+def _ticks(axis: Axes) -> None:
+    """Plain numbers, 1-2-5 where there is room for them."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter
+
+    low, high = axis.get_xlim()
+    steps = (1, 2, 5) if high / low < 25 else (1, 3) if high / low < 200 else (1,)
+    ticks = [step * 10.0**power for power in range(floor(log10(low)), ceil(log10(high))) for step in steps]
+    axis.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:,.0f}" if tick >= 1 else f"{tick:g}"))
     axis.minorticks_off()
 
 

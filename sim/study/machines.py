@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from sim.result.run_result import RunResult
 from sim.study.machines_text import to_text
 from sim.system.generation import box_of, gpu_of, suitable
 from sim.system.plugins import load_hardware
-from sim.system.prepared import Asked
+from sim.system.prepared import Asked, Prepared
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_file import load_runtime
 
@@ -27,16 +27,34 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What a box costs, as of when, and who says so; None where nobody does."""
+
+    usd: float | None
+    date: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Costs:
-    """What a price and a kilowatt-hour are turned into a token's cost by. Both are choices of whoever asks."""
+    """What turns a price and a kilowatt-hour into a token's cost; `prices`: by machine, instead of the files'."""
 
     years: float = 3.0
     usd_per_kwh: float = 0.15
+    prices: Mapping[str, float] = field(default_factory=dict)
 
     def per_million(self, price_usd: float, watts: float, tok_s: float) -> float:
         """USD per million tokens of a machine that writes at `tok_s` all its years long, drawing `watts`."""
         per_hour = price_usd / (self.years * HOURS_A_YEAR) + watts / 1e3 * self.usd_per_kwh
         return per_hour / (tok_s * 3600.0) * 1e6
+
+    def price_of(self, row: MachineRow) -> Price:
+        """What the reader says, else the machine's file with its date and source."""
+        if row.hardware.name in self.prices:
+            return Price(self.prices[row.hardware.name], source="given")
+        if row.price is None or row.price.value is None:
+            return Price(None, source=row.price.source if row.price is not None else None)
+        return Price(float(row.price.value), row.price.date, row.price.source)
 
     def check(self) -> None:
         """Refuses what is no time or price.
@@ -51,6 +69,11 @@ class Costs:
             )
         if not 0.0 <= self.usd_per_kwh <= 100.0:
             problems.append(Problem(f"must be 0 to 100 USD, not {self.usd_per_kwh:g}", "bad_value", path="electricity"))
+        problems += [
+            Problem(f"must be 0 to 1e9 USD, not {price:g}", "bad_value", path=f"price of {name}")
+            for name, price in self.prices.items()
+            if not 0.0 <= price <= 1e9
+        ]
         if problems:
             raise InputError(problems)
 
@@ -88,25 +111,29 @@ class MachineRow:
         """Whether it runs the model at all."""
         return self.result is not None and self.result.memory is not None and self.result.memory.fits
 
+    @property
+    def most_watts(self) -> float | None:
+        """Most that the box draws: all its GPUs; of one without such a figure, what its supply gives."""
+        power = next((spec for spec in self.hardware.components.values() if isinstance(spec, PowerSpec)), None)
+        told = self.box.box_power if self.box is not None else None
+        return told if told is not None else power.supply if power is not None else None
+
     def draw(self) -> Draw | None:
         """Watts of what is simulated while it writes tokens; of a box of several GPUs, one GPU's part."""
-        power = next((spec for spec in self.hardware.components.values() if isinstance(spec, PowerSpec)), None)
         energy = self.result.energy if self.fits and self.result is not None else None
         if energy is not None and "decode" in energy.phases:
             return Draw(energy.watts("wall", "decode"), "counted")
         if self.box is not None and self.box.load_power is not None:
             return Draw(self.box.load_power / self.gpus, "measured")
-        if self.box is not None and self.box.box_power is not None:
-            return Draw(self.box.box_power / self.gpus, "at_most")
-        return Draw(power.supply, "at_most") if power is not None else None
+        return Draw(self.most_watts / self.gpus, "at_most") if self.most_watts is not None else None
 
     def to_dict(self, costs: Costs) -> dict[str, Any]:
         """Plain data, SI units; None where nothing applies."""
         memory = next(spec for spec in self.hardware.components.values() if isinstance(spec, MemorySpec))
         rates = self.result.rates() if self.fits and self.result is not None else {}
         decode, draw = rates.get("decode_tok_s"), self.draw()
-        price = float(self.price.value) if self.price is not None and self.price.value is not None else None
-        share = price / self.gpus if price is not None else None
+        price = costs.price_of(self)
+        share = price.usd / self.gpus if price.usd is not None else None
         has_cost = decode and share is not None and draw is not None
         use = self.result.memory if self.result is not None else None
         return {
@@ -124,14 +151,14 @@ class MachineRow:
             "memory_bytes": memory.capacity,
             "bandwidth_bytes_per_s": memory.bandwidth,
             "gpus": self.gpus,
-            "box_memory_bytes": self.box.box_memory if self.box else None,
-            "box_power_w": self.box.box_power if self.box else None,
+            "box_memory_bytes": (self.box.box_memory if self.box else None) or memory.capacity,
+            "box_power_w": self.most_watts,
             "power_w": draw.watts if draw else None,
             "power_basis": draw.basis if draw else None,
             "tokens_per_joule": decode / draw.watts if decode and draw else None,
-            "price_usd": price,
-            "price_date": self.price.date if self.price is not None and price is not None else None,
-            "price_source": self.price.source if self.price is not None else None,
+            "price_usd": price.usd,
+            "price_date": price.date,
+            "price_source": price.source,
             "price_share_usd": share,
             "usd_per_million_tokens": costs.per_million(share, draw.watts, decode) if has_cost else None,  # type: ignore[arg-type, union-attr]
             "warnings": list(self.result.identity.warnings) if self.result is not None else [],
@@ -176,6 +203,9 @@ def compare_machines(
     runtime = asked.arguments.get("runtime")
     base = load_runtime(str(runtime), search_dirs=asked.search_dirs).spec if isinstance(runtime, str | Path) else None
     rows = [row for machine in machines for row in _rows(machine, base, asked, progress)]
+    strange = sorted(set(costs.prices) - {row.hardware.name for row in rows})
+    if strange:
+        raise InputError([Problem(f"{name[:80]!r} is not compared", "bad_argument", path="price") for name in strange])
     told = next((row.result.identity for row in rows if row.result is not None), None)
     if told is None:
         raise InputError([Problem(str(row.refused), "unsuitable_runtime", path=row.hardware.name) for row in rows])
@@ -207,13 +237,20 @@ def _rows(
     if not builds:
         assert base is not None
         return [MachineRow(hardware, None, None, f"{base.name} has no kernels for its GPU", _price_of(hardware))]
-    rows = []
-    for runtime in builds:
-        prepared = asked.prepare({"hardware": machine} | ({"runtime": runtime} if runtime else {}))
-        result = prepared.run(told)
-        name = f"{result.identity.runtime}@{result.identity.runtime_version}"
-        rows.append(MachineRow(prepared.hardware, name, result, None, _price_of(prepared.hardware)))
-    return rows
+    return [_row(asked.prepare({"hardware": machine} | ({"runtime": name} if name else {})), told) for name in builds]
+
+
+def _row(prepared: Prepared, progress: Progress | None) -> MachineRow:
+    """A run; a machine that lacks what a kernel works on is refused, and the others stay."""
+    price = _price_of(prepared.hardware)
+    try:
+        result = prepared.run(progress)
+    except InputError as error:
+        if {problem.code for problem in error.problems} != {"unknown_unit"}:
+            raise
+        return MachineRow(prepared.hardware, None, None, error.problems[0].message, price)
+    name = f"{result.identity.runtime}@{result.identity.runtime_version}"
+    return MachineRow(prepared.hardware, name, result, None, price)
 
 
 def _builds_for(hardware: HardwareSpec, base: RuntimeSpec | None, asked: Asked) -> list[str | None]:

@@ -52,13 +52,13 @@ def _said(row: Mapping[str, Any]) -> str:
     if row["is_coarse"]:
         said.append("described by coarse compute units, not SMs")
     if row["gpus"] > 1:
-        memory = f", {row['box_memory_bytes'] / 1e9:.0f} GB" if row["box_memory_bytes"] else ""
+        price = f"{row['price_usd']:,.0f} USD, " if row["price_usd"] is not None else ""
         watts = f", {row['box_power_w']:,.0f} W" if row["box_power_w"] else ""
-        said.append(f"one of {row['gpus']} GPUs; the box {row['price_usd'] or 0:,.0f} USD{memory}{watts}")
+        said.append(f"one of {row['gpus']} GPUs; the box {price}{row['box_memory_bytes'] / 1e9:.0f} GB{watts}")
     if row["price_usd"] is not None:
-        said.append(f"price of {row['price_date'] or 'no date'}")
+        said.append(f"price of {row['price_date']}" if row["price_date"] else "price as given")
     else:
-        said.append("no price known; a file with `extends:` may say one")
+        said.append(f"no price known; --price {row['hardware']}=USD")
     return "; ".join(said)
 
 

@@ -257,6 +257,22 @@ def decode_hangs_on_memory(ran: Ran) -> None:
     assert all(abs(float(value)) <= 1.0 for value in re.findall(r"[+-]\d\.\d+", ran.text))
 
 
+def nine_years_bought_room_and_joules_not_bandwidth(ran: Ran) -> None:
+    """A GPU of 2017 answers faster by at most its bandwidth; it holds a model of 14 GB and not one of 63 GB."""
+    assert ran.numbers(r"GPU of (\d+) GB/s") == [732, 900, 273]
+    assert ran.numbers(r"/s, (\d+) GB, at") == pytest.approx([8 * 17.18, 8 * 17.18, 137.4], abs=0.6)
+    rates = ran.numbers(r"answer (\S+) tok/s")
+    assert len(rates) == 7  # three machines for two models, one for the third
+    assert all(old * 13.5 <= bandwidth for old, bandwidth in zip(rates[:3], (732, 900, 273), strict=True))
+    for old, new in ((rates[1], rates[2]), (rates[4], rates[5])):
+        assert new < old <= new * 900 / 273
+    joules = ran.numbers(r"s, (\S+) tokens/J")
+    assert joules[2] > joules[1] > 0
+    assert joules[5] > joules[4] > 0
+    assert pytest.approx(ran.numbers(r"fit, (\d+) GB short"), abs=3) == [48, 48]
+    assert (ran.folder / "drawn" / "nine_years.svg").exists()
+
+
 PROPERTIES = {
     "01_predict": prediction_keeps_below_sustained_memory_and_its_figures_agree,
     "02_change_a_number": decode_rises_with_bandwidth_until_the_link_binds,
@@ -268,6 +284,7 @@ PROPERTIES = {
     "08_office": more_users_wait_longer,
     "09_coding_agents": the_prefix_cache_spares_most_prompts,
     "10_nightly_batch": a_larger_batch_is_done_earlier,
+    "11_nine_years": nine_years_bought_room_and_joules_not_bandwidth,
     "12_bandwidth": faster_memory_brings_nothing_beyond_the_link,
     "13_context_and_batch": more_sequences_and_longer_contexts_take_longer_until_they_do_not_fit,
     "14_latency_or_throughput": fewer_bits_are_faster_and_batches_trade_time_for_throughput,

@@ -81,6 +81,16 @@ def test_a_machine_that_lacks_what_kernels_need_is_refused_by_name_and_the_other
     assert "refused" in table.to_text()
 
 
+def test_a_machine_without_the_units_of_a_kernel_is_refused_and_the_others_stay():
+    run = {"model": "qwen3-0.6b", "quant": "nvfp4", "runtime": "vllm", "prompt": 64, "output": 4}
+    spark, hopper = sim.compare_machines(["dgx-spark", "h100-sxm"], **run).to_dict()["machines"]
+    assert spark["fits"]
+    assert not hopper["fits"]
+    assert "works on 'fp4', which gpu does not have" in hopper["refused"]
+    with pytest.raises(InputError, match="works on 'fp4'"):
+        sim.compare_machines(["l40s", "h100-sxm"], **run)
+
+
 def test_price_years_and_electricity_are_the_readers_choice():
     run = {"model": "qwen3-0.6b", "runtime": "llama.cpp", "prompt": 64, "output": 4}
     machines = ["dgx-spark", "rtx-5090"]
@@ -90,6 +100,13 @@ def test_price_years_and_electricity_are_the_readers_choice():
     )
     assert dear[0]["usd_per_million_tokens"] == pytest.approx(2 * usual[0]["usd_per_million_tokens"], rel=1e-12)
     assert dear[0]["price_date"] is None  # whoever sets a price does not say of when
+    told = sim.compare_machines(machines, **run, prices={"dgx-spark": 9398}, years=3, electricity=0).to_dict()[
+        "machines"
+    ]
+    assert [row["usd_per_million_tokens"] for row in told] == pytest.approx(
+        [dear[0]["usd_per_million_tokens"], usual[1]["usd_per_million_tokens"]], rel=1e-12
+    )
+    assert (told[0]["price_date"], told[0]["price_source"]) == (None, "given")
     short = sim.compare_machines(machines, **run, years=1, electricity=0).to_dict()["machines"]
     assert short[0]["usd_per_million_tokens"] == pytest.approx(3 * usual[0]["usd_per_million_tokens"], rel=1e-12)
 
@@ -103,6 +120,8 @@ def test_price_years_and_electricity_are_the_readers_choice():
         (["dgx-spark", "rtx-5090"], {"years": 0}, "must be more than 0"),
         (["dgx-spark", "rtx-5090"], {"electricity": -1}, "must be 0 to 100 USD"),
         (["dgx-spark", "rtx-5090"], {"years": float("nan")}, "must be more than 0"),
+        (["dgx-spark", "rtx-5090"], {"prices": {"m4-max": 1}}, "'m4-max' is not compared"),
+        (["dgx-spark", "rtx-5090"], {"prices": {"rtx-5090": float("inf")}}, "price of rtx-5090"),
         (["m4-max", "m3-ultra"], {"runtime": "vllm"}, "vllm has no kernels for its GPU"),
     ],
 )
@@ -127,6 +146,8 @@ def test_the_verb_prints_a_table_or_json_and_draws(tmp_path: Path, capsys: pytes
         (["dgx-spark", "rtx-5090", "--years", "2"], 2, "goes with two or more --hardware"),
         (["dgx-spark", "rtx-5090", "--hardware", "m4-max", "--hardware", "m3-ultra"], 2, "one machine for both sides"),
         (["--hardware", "m4-max", "--hardware", "m3-ultra", "--years", "soon"], 2, "must be a number"),
+        (["--hardware", "m4-max", "--hardware", "m3-ultra", "--price", "m4-max=much"], 2, "must be a number"),
+        (["--hardware", "m4-max", "--hardware", "m3-ultra", "--price", "3999"], 2, "'' is not compared"),
         (["--hardware", "m4-max"], 2, "wants two sides"),
     ],
 )
