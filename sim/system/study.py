@@ -231,8 +231,8 @@ def find_study(name: str | Path, search_dirs: Folders = ()) -> Path:
 
 
 def is_study(path: Path) -> bool:
-    """Whether a file says that it is a study."""
+    """Whether a file says that it is a study; one that has axes and no schema is meant as one."""
     if path.suffix == ".jsonl":
         return False
     data = load_file(path).data
-    return isinstance(data, dict) and data.get("schema") == SCHEMA
+    return isinstance(data, dict) and data.get("schema", SCHEMA if "axes" in data else None) == SCHEMA

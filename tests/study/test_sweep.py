@@ -68,7 +68,7 @@ def test_a_range_holds_both_ends_and_keeps_its_unit() -> None:
         ("gpu.sms", {"range": [0, 1], "n": 5}, "different whole numbers"),
         ("depth", {"range": [0, 8], "n": 3, "log": True}, "above 0"),
         ("depth", {"range": [1, 8], "n": 3, "step": 2}, "step beside n"),
-        ("gpu.sms", {"range": [0, 2**62], "step": 1}, "more than 1,000,000 values"),
+        ("gpu.sms", {"range": [0, 2**62], "step": 1}, "more than 50,000 values"),
         ("batch", [], "no values"),
     ],
 )
