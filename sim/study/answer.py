@@ -15,6 +15,7 @@ from typing import Any
 
 from sim.component import COMPONENTS
 from sim.errors import InputError, SimError
+from sim.study.ask_server import ask_server
 from sim.study.points import Values
 from sim.system.code_version import code_version
 from sim.system.plugins import load_plugin
@@ -76,13 +77,9 @@ def answer(asking: Asking, values: Values) -> tuple[Row, int]:
     try:
         for plugin in asking.plugins:
             load_plugin(plugin)
-        given, changes = study.point(values)
-        prepared = prepare(given, changes, study.base.file, asking.search_dirs, asking.cache)
-        axes |= _in_si(study, values, prepared)
-        result = prepared.run()
-        stepped = result.trace.kernels_stepped if result.trace else 0
-        found = flattened(result.summary())
-        status = DOES_NOT_FIT if result.fits is False else OK
+        summary, fits, stepped = _asked(asking, values, axes)
+        found = flattened(summary)
+        status = DOES_NOT_FIT if fits is False else OK
     except InputError as problem:
         status, error = REFUSED, str(problem)
     except SimError as problem:
@@ -91,6 +88,18 @@ def answer(asking: Asking, values: Values) -> tuple[Row, int]:
         status, error = FAILED, _bug(problem)
     kept = {name: value for name, value in found.items() if name not in axes and is_wanted(name, asking.columns)}
     return {**axes, **kept, "status": status, "error": error}, stepped
+
+
+def _asked(asking: Asking, values: Values, axes: Row) -> tuple[dict[str, Any], bool | None, int]:
+    """What a result says, whether it fits, and how many kernels were simulated; factors among `axes` are worked out."""
+    study = asking.study
+    given, changes = study.point(values)
+    if study.base.kind == "serve":
+        return *ask_server(study.base.file or "", changes, given.get("seed"), asking.search_dirs, asking.cache), 0
+    prepared = prepare(given, changes, study.base.file, asking.search_dirs, asking.cache)
+    axes |= _in_si(study, values, prepared)
+    result = prepared.run()
+    return result.summary(), result.fits, result.trace.kernels_stepped if result.trace else 0
 
 
 def lost_row(asking: Asking, values: Values, why: str) -> Row:

@@ -279,6 +279,36 @@ def test_an_op_trace_has_machines_and_runtimes_as_axes(tmp_path: Path) -> None:
     assert times[0] / times[1] == pytest.approx(2, rel=0.01)
 
 
+SERVER = """schema: sparksim.scenario/1
+kind: serve
+model: qwen3-0.6b
+runtime: {name: vllm, version: 0.26.0, set: {max_num_seqs: 4, prefix_caching: false}}
+traffic:
+  arrivals: {kind: poisson, rate: 1 /s}
+  prompt: {constant: 64}
+  output: {constant: 4}
+until: {requests: 20}
+seeds: [1]
+"""
+
+
+def test_a_server_has_its_load_its_server_and_its_machine_as_axes(tmp_path: Path) -> None:
+    path = tmp_path / "server.yaml"
+    path.write_text(SERVER, encoding="utf-8")
+    rates = ["1 /s", "40 /s"]
+    found = sim.sweep(
+        path, set={"traffic.arrivals.rate": rates, "gpu.sms": [48, 24]}, keep=["ttft_s.p95", "completed"], workers=1
+    )
+    assert list(found["traffic.arrivals.rate"]) == [1, 1, 40, 40]
+    for (rate, sms), (_, row) in zip(itertools.product(rates, [48, 24]), found.iterrows(), strict=True):
+        alone = sim.serve(path, set={"traffic.arrivals.rate": rate, "gpu.sms": sms}).summary()
+        assert row["ttft_s.p95"] == alone["ttft_s"]["p95"]
+        assert row["completed"] == 20
+    with pytest.raises(InputError) as caught:
+        sim.sweep(path, batch=[1, 2], keep=["ttft_s.p96"])
+    assert [problem.path for problem in caught.value.problems] == ["batch", "keep"]
+
+
 def test_names_in_capitals_and_loaded_objects_are_values_too() -> None:
     machines = [sim.load_hardware("dgx-spark"), sim.load_hardware("dgx-spark").override("gpu.sms", 24)]
     found = sim.sweep(**BASE, hardware=machines, keep=["hardware_digest"])
