@@ -151,6 +151,9 @@ def _base(file: StudyFile, document: Document, search_dirs: Folders) -> Base:
     part = BasePart(scenario=base) if isinstance(base, str) else base
     given = {name: getattr(part, name) for name in ARGUMENTS if getattr(part, name, None) is not None}
     given = {name: _near(value, folder) if name in OF_FILES else value for name, value in given.items()}
+    if twice := varied & {*given, *part.set}:
+        line, message = document.line_of(("base",)), "is set here, and an axis too"
+        raise SpecError([Problem(message, "bad_study", document.file, line, f"base.{path}") for path in sorted(twice)])
     if part.scenario is None:
         return Base(given, part.set)
     below: Base = _placed(
