@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import current_process
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sim.component import COMPONENTS
@@ -25,6 +26,8 @@ from sim.system.study import Study
 from sim.system.study_axis import quantity
 
 OK, DOES_NOT_FIT, REFUSED, FAILED = "ok", "does_not_fit", "refused", "failed"
+_ALONE = Lock()
+"""A cluster's process may have several threads; what it remembers is made for one."""
 STATUSES = (OK, DOES_NOT_FIT, REFUSED, FAILED)
 Row = dict[str, Any]
 
@@ -56,16 +59,17 @@ def answer_batch(asking: Asking, batch: Sequence[tuple[int, Values]]) -> Answers
     """Simulate some points, one after the other."""
     if current_process().name.startswith("Loky"):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells everybody; who asked stops us
-    begin = time.monotonic()
-    for name, component in asking.components.items():
-        COMPONENTS.setdefault(name, component)
-    rows, stepped = {}, 0
-    for number, values in batch:
-        row, kernels = answer(asking, values)
-        rows[number] = json.dumps(row, allow_nan=False)
-        stepped += kernels
-    flush_profiles()
-    return Answers(rows, stepped, time.monotonic() - begin, code_version())
+    with _ALONE:
+        begin = time.monotonic()
+        for name, component in asking.components.items():
+            COMPONENTS.setdefault(name, component)
+        rows, stepped = {}, 0
+        for number, values in batch:
+            row, kernels = answer(asking, values)
+            rows[number] = json.dumps(row, allow_nan=False)
+            stepped += kernels
+        flush_profiles()
+        return Answers(rows, stepped, time.monotonic() - begin, code_version())
 
 
 def answer(asking: Asking, values: Values) -> tuple[Row, int]:

@@ -122,7 +122,7 @@ def _of_columns(study: Study) -> Iterator[Problem]:
     """Columns that are asked for and that no result has."""
     axes, derived = {axis.path for axis in study.axes}, {each.name for each in study.derive}
     wanted = [("keep", name) for name in study.keep if name not in axes]
-    wanted += [("derive", name) for each in study.derive for name in each.ratio if name not in axes]
+    wanted += [("derive", name) for each in study.derive for name in each.ratio if name not in axes | derived]
     wanted += [("constraints", each.column) for each in study.constraints if each.column not in axes | derived]
     for place, name in wanted:
         if not is_column(name, study.base.kind):

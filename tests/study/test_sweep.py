@@ -210,6 +210,19 @@ def test_constraints_leave_rows_out_and_ratios_are_added() -> None:
     pd.testing.assert_frame_equal(found, whole.loc[[1, 2]])
 
 
+def test_a_constraint_on_a_factor_waits_for_what_it_comes_to_and_ratios_build_on_ratios() -> None:
+    derive = [
+        {"name": "each", "ratio": ["decode_tok_s", "batch"]},
+        {"name": "per", "ratio": ["each", "memory.bandwidth"]},
+    ]
+    found = sim.sweep(
+        **BASE, batch=[1, 2], set={"memory.bandwidth": ["x0.5", "x1"]}, keep=["decode_tok_s"], derive=derive,
+        constraints=[{"column": "memory.bandwidth", "min": "200 GB/s"}],
+    )  # fmt: skip
+    assert list(found.index) == [1, 3]
+    assert list(found["per"]) == pytest.approx(list(found["decode_tok_s"] / found["batch"] / found["memory.bandwidth"]))
+
+
 def test_a_number_that_is_not_known_holds_no_bound() -> None:
     least = ConstraintPart.model_validate({"column": "x", "min": 1})
     assert [holds(least, {"x": value}) for value in (1, 0.5, None, True, "2")] == [True, False, False, False, False]
