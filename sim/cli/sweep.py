@@ -35,7 +35,7 @@ _WORDS = {"true": True, "false": False, "null": None}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the verb."""
-    parser.add_argument("file", nargs="?", help="a study, or a scenario of kind run: path or name")
+    parser.add_argument("file", nargs="?", help="a study, or a scenario of kind run or serve: path or name")
     add_run(parser)
     parser.add_argument(
         "--vary",

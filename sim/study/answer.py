@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import current_process
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sim.component import COMPONENTS
 from sim.errors import InputError, SimError
+from sim.study.ask_server import ask_server
 from sim.study.points import Values
 from sim.system.code_version import code_version
 from sim.system.plugins import load_plugin
@@ -24,6 +26,8 @@ from sim.system.study import Study
 from sim.system.study_axis import quantity
 
 OK, DOES_NOT_FIT, REFUSED, FAILED = "ok", "does_not_fit", "refused", "failed"
+_ALONE = Lock()
+"""A cluster's process may have several threads; what it remembers is made for one."""
 STATUSES = (OK, DOES_NOT_FIT, REFUSED, FAILED)
 Row = dict[str, Any]
 
@@ -55,16 +59,17 @@ def answer_batch(asking: Asking, batch: Sequence[tuple[int, Values]]) -> Answers
     """Simulate some points, one after the other."""
     if current_process().name.startswith("Loky"):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells everybody; who asked stops us
-    begin = time.monotonic()
-    for name, component in asking.components.items():
-        COMPONENTS.setdefault(name, component)
-    rows, stepped = {}, 0
-    for number, values in batch:
-        row, kernels = answer(asking, values)
-        rows[number] = json.dumps(row, allow_nan=False)
-        stepped += kernels
-    flush_profiles()
-    return Answers(rows, stepped, time.monotonic() - begin, code_version())
+    with _ALONE:
+        begin = time.monotonic()
+        for name, component in asking.components.items():
+            COMPONENTS.setdefault(name, component)
+        rows, stepped = {}, 0
+        for number, values in batch:
+            row, kernels = answer(asking, values)
+            rows[number] = json.dumps(row, allow_nan=False)
+            stepped += kernels
+        flush_profiles()
+        return Answers(rows, stepped, time.monotonic() - begin, code_version())
 
 
 def answer(asking: Asking, values: Values) -> tuple[Row, int]:
@@ -76,13 +81,9 @@ def answer(asking: Asking, values: Values) -> tuple[Row, int]:
     try:
         for plugin in asking.plugins:
             load_plugin(plugin)
-        given, changes = study.point(values)
-        prepared = prepare(given, changes, study.base.file, asking.search_dirs, asking.cache)
-        axes |= _in_si(study, values, prepared)
-        result = prepared.run()
-        stepped = result.trace.kernels_stepped if result.trace else 0
-        found = flattened(result.summary())
-        status = DOES_NOT_FIT if result.fits is False else OK
+        summary, fits, stepped = _asked(asking, values, axes)
+        found = flattened(summary)
+        status = DOES_NOT_FIT if fits is False else OK
     except InputError as problem:
         status, error = REFUSED, str(problem)
     except SimError as problem:
@@ -91,6 +92,18 @@ def answer(asking: Asking, values: Values) -> tuple[Row, int]:
         status, error = FAILED, _bug(problem)
     kept = {name: value for name, value in found.items() if name not in axes and is_wanted(name, asking.columns)}
     return {**axes, **kept, "status": status, "error": error}, stepped
+
+
+def _asked(asking: Asking, values: Values, axes: Row) -> tuple[dict[str, Any], bool | None, int]:
+    """What a result says, whether it fits, and how many kernels were simulated; factors among `axes` are worked out."""
+    study = asking.study
+    given, changes = study.point(values)
+    if study.base.kind == "serve":
+        return *ask_server(study.base.file or "", changes, given.get("seed"), asking.search_dirs, asking.cache), 0
+    prepared = prepare(given, changes, study.base.file, asking.search_dirs, asking.cache)
+    axes |= _in_si(study, values, prepared)
+    result = prepared.run()
+    return result.summary(), result.fits, result.trace.kernels_stepped if result.trace else 0
 
 
 def lost_row(asking: Asking, values: Values, why: str) -> Row:

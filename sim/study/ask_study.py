@@ -66,7 +66,7 @@ def _laid_over(below: Study, axes: Sequence[Axis], fixed: dict[str, Any], sets: 
     problems = [Problem("is both varied and set", "bad_axis", path=path) for path in sorted(both)]
     mine = {axis.path: axis for axis in axes}
     kept = [mine.pop(axis.path, axis) for axis in below.axes if axis.path not in {*fixed, *sets}]
-    base = Base({**below.base.given, **fixed}, {**below.base.set, **sets}, below.base.file)
+    base = replace(below.base, given={**below.base.given, **fixed}, set={**below.base.set, **sets})
     study = replace(below, base=base, axes=(*kept, *mine.values()), **said)
     if not study.axes and not problems:
         hint = "e.g. --vary memory.bandwidth=200..600:25GB/s, or a list: batch=[1, 2, 4]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -139,6 +140,7 @@ def _ray(workers: Workers) -> Iterator[int]:
     joblib.register_parallel_backend("sparksim-ray", Unordered)
     is_ours = not ray.is_initialized()
     if is_ours:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # an instance of ours reports to nobody
         where = {"address": workers.address} if workers.address else {"num_cpus": workers.most}
         try:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **where)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -27,27 +29,23 @@ def points_of(study: Study) -> list[Values]:
         MissingExtraError: Sobol points without scipy.
     """
     groups = _groups(study)
-    lengths = [max(len(axis.values) for axis in group) for group in groups]
+    paths = [axis.path for group in groups for axis in group]
+    order = [paths.index(axis.path) for axis in study.axes]
     if study.sample.kind in ("random", "sobol"):
-        return [
-            _flat(study, [([axis.pick(share) for axis in group]) for group, share in zip(groups, row, strict=True)])
-            for row in _drawn(study, len(groups))
-        ]
-    if prod(lengths) > MOST_POINTS:
-        message = (
-            f"has {prod(lengths):,} points, more than {MOST_POINTS:,}: draw some of them, e.g. sample: random 10000"
+        rows: Iterable[list[Values]] = (
+            [tuple(axis.pick(share) for axis in group) for group, share in zip(groups, shares, strict=True)]
+            for shares in _drawn(study, len(groups))
         )
-        raise InputError(problem_of(study, "sample", message))
-    found = []
-    for number in range(prod(lengths)):
-        rest = number
-        at: list[int] = []
-        for length in reversed(lengths):
-            rest, index = divmod(rest, length)
-            at.append(index)
-        pairs = zip(groups, reversed(at), strict=True)
-        found.append(_flat(study, [[axis.values[index] for axis in group] for group, index in pairs]))
-    return found
+    else:
+        lengths = [max(len(axis.values) for axis in group) for group in groups]
+        if prod(lengths) > MOST_POINTS:
+            message = f"has {prod(lengths):,} points, more than {MOST_POINTS:,}"
+            hint = "draw some of them, e.g. sample: random 10000"
+            raise InputError(replace(problem_of(study, "sample", message), hint=hint))
+        combined = product(*(list(zip(*(axis.values for axis in group), strict=True)) for group in groups))
+        rows = map(list, combined)
+    flat = ([value for part in row for value in part] for row in rows)
+    return [tuple(values[i] for i in order) for values in flat]
 
 
 def _groups(study: Study) -> list[list[Axis]]:
@@ -60,13 +58,6 @@ def _groups(study: Study) -> list[list[Axis]]:
         if axis.path == next(each.path for each in study.axes if each.path in paths):
             found.append([each for each in study.axes if each.path in paths])
     return found
-
-
-def _flat(study: Study, values: Sequence[Sequence[Any]]) -> Values:
-    """Values of the groups, in the order of the axes."""
-    paths = [axis.path for group in _groups(study) for axis in group]
-    by_path = dict(zip(paths, (value for row in values for value in row), strict=True))
-    return tuple(by_path[axis.path] for axis in study.axes)
 
 
 def _drawn(study: Study, n_groups: int) -> list[list[float]]:

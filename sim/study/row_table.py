@@ -21,7 +21,7 @@ def columns_asked(study: Study) -> tuple[str, ...] | None:
     if not study.keep:
         return None
     derived = {each.name for each in study.derive}
-    more = [name for each in study.derive for name in each.ratio]
+    more = [name for each in study.derive for name in each.ratio if name not in derived]
     more += [each.column for each in study.constraints if each.column not in derived]
     return tuple(dict.fromkeys([*study.keep, *more]))
 
@@ -70,8 +70,9 @@ def _si(bound: Any) -> float:
 
 
 def breaks_before(study: Study, axes: Mapping[str, Any]) -> bool:
-    """Whether a point breaks a constraint on its axes: it need not be simulated."""
-    return any(each.column in axes and not holds(each, axes) for each in study.constraints)
+    """Whether a point breaks a constraint on its axes: it need not be simulated. What a factor comes to shows later."""
+    known = {path for path, value in axes.items() if quantity(value)[1] != "x"}
+    return any(each.column in known and not holds(each, axes) for each in study.constraints)
 
 
 def columns_of(rows: Iterable[Mapping[str, Any]], study: Study) -> list[str]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -127,10 +127,10 @@ def sweep_study(
     _check_script(workers)
     digest = _digest(study, points, inputs)
     path = Path(store) if store is not None else None
-    asking = Asking(study, tuple(search_dirs), cache, columns_asked(study), _plugins(), _registered())
+    asking = Asking(_told(study), tuple(search_dirs), cache, columns_asked(study), _plugins(), _registered())
     identity = {"study": digest, "sparksim": f"{version()} ({code_version()})"}
     with closing(Store(path, identity)) as kept:
-        run = _Run(asking, points, kept, progress)
+        run = _Run(study, asking, points, kept, progress)
         is_interrupted = run.go(workers)
         rows = {number: json.loads(text) for number, text in kept.rows()}
     told = {number: found for number, row in rows.items() if (found := finished(study, row)) is not None}
@@ -142,21 +142,29 @@ def sweep_study(
     )  # fmt: skip
 
 
+def _told(study: Study) -> Study:
+    """The study as workers need it: points bring their values along, so axes are but paths."""
+    axes = tuple(replace(axis, values=(), interval=None) for axis in study.axes)
+    return replace(study, axes=axes, constraints=(), derive=())
+
+
 class _Run:
     """One go through the points that are left."""
 
-    def __init__(self, asking: Asking, points: Sequence[Values], store: Store, progress: Progress | None) -> None:
+    def __init__(
+        self, study: Study, asking: Asking, points: Sequence[Values], store: Store, progress: Progress | None
+    ) -> None:
         self._asking = asking
         self._store = store
         self._progress = progress
         done = store.done()
-        paths = [axis.path for axis in asking.study.axes]
+        paths = [axis.path for axis in study.axes]
         broken = {
             number
             for number, values in enumerate(points)
-            if breaks_before(asking.study, dict(zip(paths, map(axis_value, values), strict=True)))
+            if breaks_before(study, dict(zip(paths, map(axis_value, values), strict=True)))
         }
-        order = asking_order(asking.study, points)
+        order = asking_order(study, points)
         self._left = [(number, points[number]) for number in order if number not in done and number not in broken]
         self._begun_with = len(done)
         self.n_broken = len(broken)

@@ -11,7 +11,16 @@ from typing import Any
 from sim.errors import InputError, Problem, SpecError, gather
 from sim.paths import find, is_path
 from sim.system.scenario import SCHEMA as SCENARIO
-from sim.system.scenario import OfAModel, ScenarioFile, find_file, is_scenario, placed, read_scenario, said_by
+from sim.system.scenario import (
+    OfAModel,
+    ScenarioFile,
+    find_file,
+    is_scenario,
+    placed,
+    read_scenario,
+    said_by,
+    scenario_kind,
+)
 from sim.system.study_axis import ARGUMENTS, Axis, axis_path, quantity, read_axis
 from sim.system.study_file import SCHEMA, BasePart, ConstraintPart, DerivedPart, SamplePart, StudyFile
 from sim.yamlfile import Document, load_file, validate_model
@@ -25,11 +34,15 @@ OF_FILES = ("model", "runtime", "hardware", "quant")
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What all points share. `given`: arguments of a run; `set`: overrides; `file`: an op trace."""
+    """What all points share. `given`: arguments of a run; `set`: overrides; `file`: an op trace.
+
+    `kind` serve: `file` is a scenario of that kind, which says everything but overrides and the seed.
+    """
 
     given: Mapping[str, Any] = field(default_factory=dict)
     set: Mapping[str, Any] = field(default_factory=dict)
     file: str | None = None
+    kind: str = "run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +151,19 @@ def _base(file: StudyFile, document: Document, search_dirs: Folders) -> Base:
     part = BasePart(scenario=base) if isinstance(base, str) else base
     given = {name: getattr(part, name) for name in ARGUMENTS if getattr(part, name, None) is not None}
     given = {name: _near(value, folder) if name in OF_FILES else value for name, value in given.items()}
+    if twice := varied & {*given, *part.set}:
+        line, message = document.line_of(("base",)), "is set here, and an axis too"
+        raise SpecError([Problem(message, "bad_study", document.file, line, f"base.{path}") for path in sorted(twice)])
     if part.scenario is None:
         return Base(given, part.set)
-    below = _placed(partial(base_of, _near(part.scenario, folder), search_dirs, {*given, *varied}), document, "base")
-    return Base({**below.given, **given}, {**below.set, **part.set}, below.file)
+    below: Base = _placed(
+        partial(base_of, _near(part.scenario, folder), search_dirs, {*given, *varied}), document, "base"
+    )
+    return replace(below, given={**below.given, **given}, set={**below.set, **part.set})
 
 
 def base_of(name: str | Path, search_dirs: Folders = (), replaced: Iterable[str] = ()) -> Base:
-    """The base that a scenario of kind run or an op trace is; `replaced`: what it says of these is not looked at.
+    """The base that a scenario of kind run or serve, or an op trace is; `replaced`: flags that override it.
 
     Raises:
         InputError: it is wrong, or of another kind.
@@ -153,6 +171,8 @@ def base_of(name: str | Path, search_dirs: Folders = (), replaced: Iterable[str]
     path = find_file(name, search_dirs)
     if not is_scenario(path):
         return Base(file=str(path))
+    if scenario_kind(path) == "serve":
+        return Base(file=str(path), kind="serve")
     return _said(read_scenario(path, search_dirs, set(replaced)))
 
 
@@ -203,6 +223,17 @@ def shape_problems(study: Study) -> list[Problem]:
     return found
 
 
+def unserved_problems(study: Study) -> list[Problem]:
+    """Arguments of a run on top of a server, whose scenario says them."""
+    if study.base.kind != "serve":
+        return []
+    hint = "the scenario says it; axes are its seed and overrides: traffic.arrivals.rate, runtime.max_num_seqs, gpu.sms"
+    axes = {axis.path: axis.line for axis in study.axes}
+    named = [name for name in (*study.base.given, *axes) if name in ARGUMENTS and name != "seed"]
+    message = "is nothing that a study of a server changes"
+    return [Problem(message, "bad_axis", study.file, axes.get(name), name, hint) for name in named]
+
+
 def problem_of(study: Study, part: str, message: str, code: str = "bad_study") -> Problem:
     """A problem of a part of a study, at its line."""
     return Problem(message, code, study.file, study.lines.get(part), part)
@@ -231,8 +262,8 @@ def find_study(name: str | Path, search_dirs: Folders = ()) -> Path:
 
 
 def is_study(path: Path) -> bool:
-    """Whether a file says that it is a study."""
+    """Whether a file says that it is a study; one that has axes and no schema is meant as one."""
     if path.suffix == ".jsonl":
         return False
     data = load_file(path).data
-    return isinstance(data, dict) and data.get("schema") == SCHEMA
+    return isinstance(data, dict) and data.get("schema", SCHEMA if "axes" in data else None) == SCHEMA

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from sim.yamlfile import closest
 ARGUMENTS = ("model", "runtime", "hardware", "quant", "kv_dtype", "batch", "prompt", "depth", "output", "seed")
 """Arguments of a run that an axis may be; any other is an override, as after `--set`."""
 COUNTS = frozenset({"batch", "prompt", "depth", "output", "seed"})
-MOST_VALUES = 1_000_000
+MOST_VALUES = 50_000
 LARGEST = Decimal("1e24")
 _NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _UNIT = r"[A-Za-zµμ%/]*"
@@ -120,12 +121,20 @@ def quantity(value: Any) -> tuple[float, str | None]:
     sign, number, unit = shape.groups()
     if sign or not unit:
         return (float(number), "x" if sign else "") if not unit else (float("nan"), None)
+    known = _known_unit(unit)
+    return (parse_quantity(f"{number} {unit}", known), known) if known is not None else (float("nan"), None)
+
+
+@lru_cache(maxsize=256)
+def _known_unit(unit: str) -> str | None:
+    """The unit of `units.EXAMPLES` that a spelling is one of: "B/s" of "GB/s"; None for none."""
     for known in EXAMPLES:
         try:
-            return parse_quantity(f"{number} {unit}", known), known
+            parse_quantity(f"1 {unit}", known)
         except InputError:
             continue
-    return float("nan"), None
+        return known
+    return None
 
 
 def axis_path(path: str) -> str:

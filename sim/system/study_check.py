@@ -10,8 +10,10 @@ from typing import Any
 
 from sim.errors import InputError, Problem
 from sim.result.keys import RESULT_KEYS
+from sim.result.serve_result import LATENCIES, NUMBERS
 from sim.system.prepared import Prepared, prepare
-from sim.system.study import Study, problem_of, read_study, shape_problems
+from sim.system.serve_prepare import PreparedServe, open_serve
+from sim.system.study import Study, problem_of, read_study, shape_problems, unserved_problems
 from sim.system.study_axis import Axis
 from sim.workload.quant import QuantRecipe, resolve_quant
 from sim.yamlfile import closest
@@ -19,6 +21,8 @@ from sim.yamlfile import closest
 WHOLE = ("model", "runtime", "hardware")
 """Arguments that decide which fields there are to override."""
 ROW = ("status", "error")
+SPREAD = ("mean", "p50", "p90", "p95", "p99")
+SERVED = (*NUMBERS, "traffic", "seeds", "kv_capacity_bytes", "slo", "steps_simulated", "is_interrupted")
 
 
 def check_study(study: Study, search_dirs: Sequence[str | Path] = ()) -> str:
@@ -27,7 +31,9 @@ def check_study(study: Study, search_dirs: Sequence[str | Path] = ()) -> str:
     Raises:
         InputError: every problem, at the line of the axis or the base.
     """
-    problems = [*shape_problems(study), *_of_columns(study)]
+    problems = [*shape_problems(study), *unserved_problems(study), *_of_columns(study)]
+    if study.base.kind == "serve" and problems:
+        raise InputError(problems)
     first = [axis.extremes()[0] for axis in study.axes]
     loaded: list[str] = []
 
@@ -53,8 +59,10 @@ def check_study(study: Study, search_dirs: Sequence[str | Path] = ()) -> str:
     return sha256("".join(sorted(set(loaded))).encode()).hexdigest()[:16]
 
 
-def _prepared(study: Study, values: Sequence[Any], search_dirs: Sequence[str | Path]) -> Prepared:
+def _prepared(study: Study, values: Sequence[Any], search_dirs: Sequence[str | Path]) -> Prepared | PreparedServe:
     given, changes = study.point(values)
+    if study.base.kind == "serve":
+        return open_serve(study.base.file or "", changes, search_dirs, "off")
     return prepare(given, changes, study.base.file, search_dirs, "off")
 
 
@@ -71,8 +79,17 @@ def _is_of_others(study: Study, i: int, value: Any, tried: Callable[[Sequence[An
     return True
 
 
-def _digest(prepared: Prepared, search_dirs: Sequence[str | Path]) -> str:
-    """Of all that a run reads: machine, runtime, model or op trace, recipe."""
+def _digest(prepared: Prepared | PreparedServe, search_dirs: Sequence[str | Path]) -> str:
+    """Of all that a run reads: machine, runtime, model or op trace, recipe; of a server its scenario too."""
+    if isinstance(prepared, PreparedServe):
+        read = (
+            prepared.hardware.digest,
+            prepared.model.digest,
+            repr(prepared.quant),
+            prepared.scenario,
+            prepared.runtime,
+        )
+        return sha256(repr(read).encode()).hexdigest()
     inputs = prepared.inputs
     runtime = inputs.runtime.spec.model_dump_json() if inputs.runtime else ""
     model = inputs.model.digest if inputs.model else repr(inputs.trace)
@@ -105,20 +122,23 @@ def _of_columns(study: Study) -> Iterator[Problem]:
     """Columns that are asked for and that no result has."""
     axes, derived = {axis.path for axis in study.axes}, {each.name for each in study.derive}
     wanted = [("keep", name) for name in study.keep if name not in axes]
-    wanted += [("derive", name) for each in study.derive for name in each.ratio if name not in axes]
+    wanted += [("derive", name) for each in study.derive for name in each.ratio if name not in axes | derived]
     wanted += [("constraints", each.column) for each in study.constraints if each.column not in axes | derived]
     for place, name in wanted:
-        if not is_column(name):
+        if not is_column(name, study.base.kind):
             guess = closest(name, (*RESULT_KEYS, *axes))
             hint = f"did you mean {guess}?" if guess else "`sparksim show result` names them"
             yield replace(problem_of(study, place, f"no result has {name[:80]!r}", "unknown_column"), hint=hint)
 
 
-def is_column(name: str) -> bool:
-    """Whether a result has a key of that name (dots for nesting), or keys below it."""
+def is_column(name: str, kind: str = "run") -> bool:
+    """Whether a result of that kind has a key of that name (dots for nesting), or keys below it."""
     if name in ROW:
         return True
     head, *rest = name.split(".")
+    if kind == "serve":
+        is_known = head in SERVED or is_column(name)
+        return is_known and not (head in LATENCIES and rest and rest[0] not in SPREAD)
     if head == "phases" and rest:
         name = ".".join((head, "PHASE", *rest[1:]))
     known = [key for key in RESULT_KEYS if key == name or key.startswith(f"{name}.") or name.startswith(f"{key}.")]

@@ -21,6 +21,7 @@ from pydantic import (
 
 from sim.system.arguments import MOST_SEQUENCES
 from sim.system.scenario import Tokens
+from sim.system.study_axis import MOST_VALUES
 
 SCHEMA = "sparksim.study/1"
 MOST_POINTS = 1_000_000
@@ -68,7 +69,7 @@ class RangePart(_Part):
 
     range: tuple[Number, Number] = Field(description="both ends, e.g. [200 GB/s, 600 GB/s]; both of them are values")
     step: Number | None = Field(None, description="how far from one value to the next")
-    n: Annotated[int, Strict(), Field(ge=2, le=MOST_POINTS)] | None = Field(None, description="how many values")
+    n: Annotated[int, Strict(), Field(ge=2, le=MOST_VALUES)] | None = Field(None, description="how many values")
     log: StrictBool = Field(False, description="with n, or drawn: equal factors apart, not equal steps")
 
 
@@ -154,7 +155,7 @@ WholeScenario = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "any
 class StudyFile(_Part):
     """A study: a base, axes along which it is changed, and what is wanted of each point."""
 
-    schema_: Literal["sparksim.study/1"] = Field(alias="schema")
+    schema_: Literal["sparksim.study/1"] = Field("sparksim.study/1", alias="schema")
     kind: Literal["study"] = "study"
     title: str = Field("", description="one line for people")
     source: str = Field("", description="where the question comes from")
