@@ -173,8 +173,8 @@ def _basis(result: RunResult, ranges: dict[str, RateRange]) -> str:
     """What the ranges rest on."""
     records = " and ".join(f"{each.records:,}" for each in ranges.values())
     words = {
-        "measured": f"this very run was measured; ranges hold 4 of 5 of {records} measurements like it",
-        "class": f"ranges hold 4 of 5 of {records} measurements like it",
+        "measured": f"this very run was measured; ranges, by {records} like it, hold 4 of 5 measurements of others",
+        "class": f"ranges, by {records} measurements like it, hold 4 of 5 of others",
         "extrapolated": "extrapolated: nothing like it was measured; ranges are those of the nearest kind",
     }
     return f"  {'rests on':<12}{words[result.validated or 'extrapolated']}"
