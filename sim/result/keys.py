@@ -51,7 +51,7 @@ RESULT_KEYS: dict[str, tuple[str, str]] = {
     "decode_tok_s": ("tokens/s", "batch x decode steps / decode time; output - 1 steps after a prompt, else output"),
     "tpot_s": ("s", "decode time / decode steps"),
     "e2e_s": ("s", "ttft_s + decode time"),
-    "range.prefill_tok_s": ("tokens/s", "[low, high]: 4 of 5 comparable measurements came out between; null without"),
+    "range.prefill_tok_s": ("tokens/s", "[low, high]: 4 of 5 measurements of another source lie between; null without"),
     "range.decode_tok_s": ("tokens/s", "the same for decode_tok_s"),
     "range.level": ("share", "how many of the measurements lie in the range"),
     "range.classes.prefill_tok_s": ("", "the class that the range comes from: its name and how many records it has"),

@@ -1,7 +1,8 @@
 """How far a rate may be off: from how far predictions like it were off, by class, as the validation found them.
 
 The file `workloads/measurements/residuals.json` is made by `sparksim validate inference --write-residuals`. A range is
-the prediction times the tenths of measured / predicted in its class, and holds the prediction itself.
+the prediction times what `spread.py` makes of measured / predicted in its class and the wider ones: where 80 % of the
+measurements of a source not seen yet would lie. It holds the prediction itself.
 """
 
 from __future__ import annotations
@@ -15,28 +16,19 @@ from typing import Any
 
 from sim.paths import shipped_data
 from sim.result.identity import Identity
+from sim.result.spread import LEVEL, Spread, factors
 
 FILE = "workloads/measurements/residuals.json"
-LEVEL = 0.8
 PHASES = ("prefill", "decode")
 Key = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class ClassRange:
-    """Of `records` comparisons of a class, `LEVEL` had measured / predicted in [`low`, `high`], which holds 1."""
-
-    records: int
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
 class Residuals:
-    """What ships: the machine that was measured, a range by class, and digests of the runs that were measured."""
+    """What ships: the machine that was measured, a spread by class, and digests of the runs that were measured."""
 
     hardware: str
-    classes: dict[str, ClassRange]
+    classes: dict[str, Spread]
     cases: frozenset[str]
 
 
@@ -53,6 +45,8 @@ def levels(runtime: str, architecture: str, quant: str, phase: str) -> list[Key]
 
 OF_A_CLASS = 3
 """The first three levels share the runtime and the family or the quantisation: those are a class."""
+LEAST = 9
+"""Records from which on a class bears a range's name: fewer only add to the wider class's."""
 
 
 def case_of(me: Identity, phase: str) -> str:
@@ -73,7 +67,7 @@ def case_of(me: Identity, phase: str) -> str:
 def shipped() -> Residuals:
     """The residuals that ship."""
     data = json.loads((shipped_data() / FILE).read_text(encoding="utf-8"))
-    classes = {name: ClassRange(*values) for name, values in data["classes"].items()}
+    classes = {name: Spread(*values) for name, values in data["classes"].items()}
     return Residuals(data["hardware"], classes, frozenset(data["cases"]))
 
 
@@ -89,15 +83,19 @@ class RateRange:
 
 
 def range_of(me: Identity, phase: str, rate: float) -> RateRange:
-    """The range of a rate of a phase, from the narrowest class that has enough records."""
-    known = shipped()
-    names = levels(me.runtime, me.architecture or "", me.quant or "", phase)
-    for level, name in enumerate(map(" ".join, names)):
-        found = known.classes.get(name)
-        if found is not None:
-            is_of_class = level < OF_A_CLASS and is_as_measured(me)
-            return RateRange(rate * found.low, rate * found.high, name, found.records, is_of_class)
-    return RateRange(rate, rate, "none", 0, is_of_class=False)
+    """The range of a rate of a phase, named after the narrowest class that has enough records."""
+    classes = shipped().classes
+    names = list(map(" ".join, levels(me.runtime, me.architecture or "", me.quant or "", phase)))
+    known = [classes[name] for name in reversed(names) if name in classes]
+    level, named = next(
+        ((level, name) for level, name in enumerate(names) if name in classes and classes[name].records >= LEAST),
+        (len(names), "none"),
+    )
+    if named == "none":
+        return RateRange(rate, rate, named, 0, is_of_class=False)
+    low, high = factors(known)
+    is_of_class = level < OF_A_CLASS and is_as_measured(me)
+    return RateRange(rate * low, rate * high, named, classes[named].records, is_of_class)
 
 
 def is_as_measured(me: Identity) -> bool:

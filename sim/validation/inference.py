@@ -99,6 +99,11 @@ class Row:
     ran: Ran | None = None
 
     @property
+    def source(self) -> str:
+        """Who measured it."""
+        return self.record.source
+
+    @property
     def error(self) -> float:
         """Predicted / measured - 1."""
         return self.predicted / self.measured - 1.0
@@ -294,13 +299,14 @@ class Report:
 
     def _broken_ranges(self) -> list[str]:
         """Whether the ranges that ship are those of these rows, and hold what is left out."""
-        inside, n = self.coverage()["record"].get("all", (0, 0))
         low, high = HELD
         broken = []
-        if n and not low <= inside / n <= high:
-            broken.append(
-                f"{inside / n:.1%} of {n} left-out records lie in their range, target {low:.0%} to {high:.0%}"
-            )
+        for what, found in self.coverage().items():
+            inside, n = found.get("all", (0, 0))
+            if n and not low <= inside / n <= high:
+                broken.append(
+                    f"{inside / n:.1%} of {n} left out by {what} lie in range, target {low:.0%} to {high:.0%}"
+                )
         return broken + stale(self.rows, shipped().classes, STALE)
 
     def coverage(self) -> dict[str, dict[str, tuple[int, int]]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, fields
+from math import log
+from operator import sub
 from pathlib import Path
-from statistics import quantiles
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from sim.result.ranges import FILE, LEVEL, ClassRange, levels
+from sim.result.ranges import FILE, levels
+from sim.result.spread import LEVEL, Spread, factors, spread_of
 from sim.validation.baseline import Ran
 
 
@@ -18,6 +21,9 @@ class Compared(Protocol):
 
     @property
     def phase(self) -> str: ...  # noqa: D102
+
+    @property
+    def source(self) -> str: ...  # noqa: D102
 
     @property
     def measured(self) -> float: ...  # noqa: D102
@@ -30,38 +36,37 @@ class Compared(Protocol):
 
 
 Row = TypeVar("Row", bound=Compared)
-SCHEMA = "sparksim.residuals/1"
-LEAST = 9
-"""Records that a class must have: with fewer, a tenth of them lies outside of what was seen."""
+SCHEMA = "sparksim.residuals/2"
 HELD = (0.7, 0.9)
 """Share of left-out records that must lie in an 80 % range: more would mean that ranges are too wide."""
+FEWEST_SOURCES = 2
+"""With one source left nothing is known of how sources differ."""
 DIGITS = 4
 MACHINE = "dgx-spark"
 """What the records were measured on."""
 
 
-def class_range(ratios: Iterable[float]) -> ClassRange | None:
-    """The range of a class by its measured / predicted; None with fewer than `LEAST`."""
-    known = list(ratios)
-    if len(known) < LEAST:
-        return None
-    tenths = quantiles(known, n=10)
-    return ClassRange(len(known), min(1.0, tenths[0]), max(1.0, tenths[-1]))
+def spread(rows: Sequence[Compared]) -> Spread:
+    """How far the rows of a class are off, within and between their sources."""
+    logs: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        logs[row.source].append(log(row.measured / row.predicted))
+    return spread_of(logs)
 
 
 def residuals(rows: Sequence[Compared]) -> dict[str, Any]:
-    """What `residuals.json` holds: a range of measured / predicted for each class, and the cases that were measured."""
-    groups: dict[str, list[float]] = defaultdict(list)
+    """What `residuals.json` holds: the spread of measured / predicted by class, and the cases that were measured."""
+    groups: dict[str, list[Compared]] = defaultdict(list)
     for row in rows:
         for key in _levels(row):
-            groups[" ".join(key)].append(row.measured / row.predicted)
-    found = {name: each for name, ratios in sorted(groups.items()) if (each := class_range(ratios)) is not None}
+            groups[" ".join(key)].append(row)
     return {
         "schema": SCHEMA,
         "hardware": MACHINE,
         "level": LEVEL,
-        "classes": {name: [each.records, round(each.low, DIGITS), round(each.high, DIGITS)]
-                    for name, each in found.items()},
+        "columns": [each.name for each in fields(Spread)],
+        "classes": {name: [round(each, DIGITS) for each in astuple(spread(members))]
+                    for name, members in sorted(groups.items())},
         "cases": sorted({row.ran.case for row in rows if row.ran is not None}),
     }  # fmt: skip
 
@@ -92,30 +97,42 @@ def coverage(
     they are counted besides.
     """
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    known = [row for row in rows if row.ran is not None]
-    for row, ratios in zip(known, _ratios_of_others(known, left_out), strict=True):
-        found = next((each for each in map(class_range, ratios) if each is not None), None)
-        if found is None:
+    others = _Others([row for row in rows if row.ran is not None], left_out)
+    for row in others.rows:
+        known = others.spreads(row)
+        if not known or known[0].sources < FEWEST_SOURCES:
             continue
         assert row.ran is not None
-        is_inside = found.low <= row.measured / row.predicted <= found.high
+        low, high = factors(known)
+        is_inside = low <= row.measured / row.predicted <= high
         for name in {"all", row.phase, row.ran.runtime, *([also(row)] if also else [])}:
             counts[name][0] += is_inside
             counts[name][1] += 1
     return {name: (inside, n) for name, (inside, n) in counts.items()}
 
 
-def _ratios_of_others(rows: Sequence[Row], left_out: Callable[[Row], str]) -> Iterable[list[list[float]]]:
-    """For each row, by level, measured / predicted of the rows of its class that are not left out with it."""
-    groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
-    for row in rows:
-        for key in _levels(row):
-            groups[key].append(row)
-    for row in rows:
-        out = left_out(row)
-        yield [
-            [each.measured / each.predicted for each in groups[key] if left_out(each) != out] for key in _levels(row)
-        ]
+class _Others(Generic[Row]):
+    """The spreads of a row's classes, the widest first, by the rows that are not left out with it."""
+
+    def __init__(self, rows: Sequence[Row], left_out: Callable[[Row], str]) -> None:
+        self.rows = rows
+        self._left_out = left_out
+        self._groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+        for row in rows:
+            for key in _levels(row):
+                self._groups[key].append(row)
+        self._known: dict[tuple[tuple[str, ...], str], Spread | None] = {}
+
+    def spreads(self, row: Row) -> list[Spread]:
+        out = self._left_out(row)
+        found = [self._spread(key, out) for key in reversed(_levels(row))]
+        return [each for each in found if each is not None]
+
+    def _spread(self, key: tuple[str, ...], out: str) -> Spread | None:
+        if (key, out) not in self._known:
+            kept = [row for row in self._groups[key] if self._left_out(row) != out]
+            self._known[key, out] = spread(kept) if kept else None
+        return self._known[key, out]
 
 
 def _levels(row: Compared) -> list[tuple[str, ...]]:
@@ -123,16 +140,24 @@ def _levels(row: Compared) -> list[tuple[str, ...]]:
     return levels(row.ran.runtime, row.ran.architecture, row.ran.quant, row.phase)
 
 
-def stale(rows: Sequence[Compared], shipped: dict[str, ClassRange], tolerance: float) -> list[str]:
-    """Classes whose shipped range is not what the rows give, in a sentence each."""
-    now = {name: ClassRange(*values) for name, values in residuals(rows)["classes"].items()}
-    found = [f"{name}: not in {FILE}" for name in sorted(now.keys() - shipped.keys())]
-    found += [f"{name}: in {FILE}, but too few records" for name in sorted(shipped.keys() - now.keys())]
-    for name in sorted(now.keys() & shipped.keys()):
-        ours, theirs = now[name], shipped[name]
-        if ours.records != theirs.records:
-            found.append(f"{name}: {ours.records} records, {theirs.records} in {FILE}")
-        elif max(abs(ours.low - theirs.low), abs(ours.high - theirs.high)) > tolerance:
-            now_text, then_text = (f"{each.low:.3f} to {each.high:.3f}" for each in (ours, theirs))
-            found.append(f"{name}: {now_text}, {then_text} in {FILE}")
+def stale(rows: Sequence[Compared], known: dict[str, Spread], tolerance: float) -> list[str]:
+    """Classes whose shipped spread is not what the rows give, in a sentence each. `tolerance`: of each figure."""
+    now = {name: Spread(*values) for name, values in residuals(rows)["classes"].items()}
+    found = [f"{name}: not in {FILE}" for name in sorted(now.keys() - known.keys())]
+    found += [f"{name}: in {FILE}, but no record is of it" for name in sorted(known.keys() - now.keys())]
+    for name in sorted(now.keys() & known.keys()):
+        ours, theirs = now[name], known[name]
+        if (ours.records, ours.sources) != (theirs.records, theirs.sources):
+            ours_text, theirs_text = (f"{each.records} records of {each.sources} sources" for each in (ours, theirs))
+            found.append(f"{name}: {ours_text}, {theirs_text} in {FILE}")
+        elif max(map(abs, map(sub, _figures(ours), _figures(theirs)))) > tolerance:
+            found.append(f"{name}: {_said(ours)}, {_said(theirs)} in {FILE}")
     return found
+
+
+def _figures(one: Spread) -> tuple[float, float, float]:
+    return one.centre, one.between, one.within
+
+
+def _said(one: Spread) -> str:
+    return f"{one.centre:+.3f}, between {one.between:.3f}, within {one.within:.3f}"

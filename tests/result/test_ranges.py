@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from math import exp, log
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from sim import RunResult
 from sim.cli.table import Look, table
 from sim.paths import find
 from sim.result import ranges
-from sim.result.ranges import ClassRange, Residuals, digits_of, rounded
+from sim.result.ranges import Residuals, digits_of, rounded
+from sim.result.spread import Spread, factors, narrowed, spread_of
 from sim.validation.baseline import Ran
 from sim.validation.inference import Record, Row, load_records
-from sim.validation.residuals import class_range, coverage, residuals, stale, to_text
+from sim.validation.residuals import coverage, residuals, stale, to_text
 
 SMALL = {"model": "qwen3-0.6b", "runtime": "vllm", "quant": "bf16", "prompt": 16, "output": 4}
 DENSE = "qwen2.5-coder-7b"
@@ -29,32 +31,53 @@ def result() -> RunResult:
 
 
 @pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch, result: RunResult) -> dict[str, ClassRange]:
+def known(monkeypatch: pytest.MonkeyPatch, result: RunResult) -> dict[str, Spread]:
     """Residuals of a test's own: nothing at first."""
-    classes: dict[str, ClassRange] = {}
+    classes: dict[str, Spread] = {}
     shipped = Residuals("dgx-spark", classes, frozenset())
     monkeypatch.setattr(ranges, "shipped", lambda: shipped)
     return classes
 
 
-def test_the_range_of_a_class_is_between_its_tenths():
-    """Of nineteen points at equal distances the second and the last but one are tenths (Hyndman, Fan 1996, type 6)."""
-    found = class_range(0.5 + i / 20 for i in range(1, 20))
-    assert found is not None
-    assert (found.records, found.low, found.high) == (19, pytest.approx(0.6), pytest.approx(1.4))
+Z = 1.2815515655446004
+"""Standard deviations within which 80 % of a normal distribution lie on either side of its mean."""
+
+
+def test_a_spread_counts_sources_not_records():
+    """Sources at 0 +- 0.1 (twelve records) and 0.2 +- 0.3 (two): 0.2 / sqrt(2) between, sqrt(0.05) within."""
+    found = spread_of({"many": [0.1, -0.1] * 6, "few": [-0.1, 0.5]})
+    assert (found.records, found.sources) == (14, 2)
+    figures = (found.centre, found.between, found.within)
+    assert figures == pytest.approx((0.1, 0.2 / 2**0.5, 0.05**0.5))
+
+
+def test_a_range_is_where_the_next_source_would_be():
+    """Between four sources 0.1, within 0.05: 1.28 x sqrt(0.1^2 x 5 / 4 + 0.05^2) on either side, in logarithms."""
+    low, high = factors([Spread(40, 4, 0.0, 0.1, 0.05)])
+    assert log(high) == pytest.approx(Z * 0.015**0.5)
+    assert low == pytest.approx(1 / high)
 
 
 def test_a_range_holds_the_prediction_itself():
     """Where predictions are all too low, the range begins at the prediction."""
-    found = class_range(1.1 + i / 100 for i in range(19))
-    assert found is not None
-    assert found.low == 1.0
-    assert found.high == pytest.approx(1.27)
+    low, high = factors([Spread(40, 4, 1.0, 0.1, 0.0)])
+    assert low == 1.0
+    assert log(high) == pytest.approx(1.0 + Z * 0.1 * 1.25**0.5)
 
 
-def test_too_few_records_are_no_class():
-    assert class_range([1.0] * 8) is None
-    assert class_range([1.0] * 9) is not None
+def test_one_source_says_little_of_the_next_one():
+    """Its class takes what is between sources from the wider class, and half of its centre and of what is within."""
+    wide = Spread(400, 20, 0.0, 0.2, 0.1)
+    found = narrowed(wide, Spread(100, 1, 0.1, 0.0, 0.0))
+    assert found.sources == 2
+    assert (found.centre, found.between, found.within) == pytest.approx((0.05, 0.2, 0.1 / 2**0.5))
+
+
+def test_many_sources_speak_for_themselves():
+    own = Spread(300, 100, 0.05, 0.02, 0.03)
+    found = narrowed(Spread(400, 120, 0.0, 0.2, 0.1), own)
+    assert found.centre == pytest.approx(own.centre, abs=0.001)
+    assert found.between == pytest.approx((own.between**2 * 0.99 + 0.2**2 / 100) ** 0.5)
 
 
 @pytest.mark.parametrize(
@@ -67,14 +90,16 @@ def test_too_few_records_are_no_class():
         ("decode", "extrapolated"),
     ],
 )
-def test_a_class_without_records_falls_back_to_a_wider_one(known: dict[str, ClassRange], name: str, is_like: str):
+def test_a_class_without_records_falls_back_to_a_wider_one(known: dict[str, Spread], name: str, is_like: str):
     decode = sim.run(**SMALL | {"prompt": 0})
-    known |= {"decode": ClassRange(900, 0.5, 2.0), "vllm Qwen3ForCausalLM bf16 prefill": ClassRange(9, 0.1, 9.0)}
-    known |= {name: ClassRange(10, 0.9, 1.2)}
+    wide = Spread(900, 20, 0.0, 0.1, 0.1)
+    own = Spread(10, 3, -0.05, 0.02, 0.1)
+    known |= {"vllm Qwen3ForCausalLM bf16 prefill": Spread(9, 2, 1.0, 1.0, 1.0), "decode": wide, name: own}
     found = decode.ranges()["decode"]
     assert (found.class_name, found.records) == (name, 10)
     assert decode.decode_tok_s is not None
-    assert (found.low, found.high) == (0.9 * decode.decode_tok_s, 1.2 * decode.decode_tok_s)
+    low, high = factors([own] if name == "decode" else [wide, own])
+    assert (found.low, found.high) == (low * decode.decode_tok_s, high * decode.decode_tok_s)
     assert decode.validated == is_like
 
 
@@ -175,7 +200,7 @@ def test_a_rate_is_printed_as_far_as_it_is_known(
 def test_the_table_says_what_the_ranges_rest_on(result: RunResult):
     lines = table(result, Look(io.StringIO()))
     (basis,) = [line for line in lines if line.startswith("  rests on")]
-    assert "measurements like it fell inside these ranges" in basis
+    assert "measurements like it; of those by others, 4 of 5 fall inside these ranges" in basis
     changed = table(sim.run(**SMALL, set={"gpu.clock": "x0.9"}), Look(io.StringIO()))
     assert any(line.startswith("  rests on    extrapolated: nothing like it was measured") for line in changed)
 
@@ -186,21 +211,33 @@ def _row(number: int, ratio: float, source: str = "one") -> Row:
 
 
 def test_what_is_left_out_has_no_part_in_its_own_range():
-    """Ten at 1.0 to 1.18 and one at 3: left out, the one lies outside of what the ten give it; both ends do, too."""
-    rows = [_row(number, 1.0 + 0.02 * number) for number in range(10)] + [_row(10, 3.0)]
-    assert coverage(rows, lambda row: row.record.id)["all"] == (10, 11)
+    """Ten sources at -0.05 to 0.04 and one at 1: left out, the one lies outside of what the ten give it."""
+    rows = [_row(number, 1.0 + 0.01 * (number - 5), f"s{number}") for number in range(10)] + [_row(10, 2.7, "odd")]
+    assert coverage(rows, lambda row: row.record.source)["all"] == (10, 11)
     assert coverage(rows, lambda row: "everything together") == {}
+
+
+def test_a_source_that_is_left_out_lies_where_sources_differ_not_where_records_do():
+    """A hundred records of one source say nothing of five others, 0.1 apart: the outermost two of these lie outside."""
+    rows = [_row(number, 1.0, "large") for number in range(100)]
+    rows += [_row(100 + 2 * at + i, exp(0.1 * (at - 2)), f"s{at}") for at in range(5) for i in range(2)]
+    assert coverage(rows, lambda row: row.record.source)["all"] == (106, 110)
+
+
+def test_with_one_source_nothing_is_claimed_of_another():
+    rows = [_row(number, 1.0, "a" if number < 9 else "b") for number in range(18)]
+    assert coverage(rows, lambda row: row.record.source) == {}
 
 
 def test_residuals_that_moved_are_stale():
     rows = [_row(number, 0.9 + 0.02 * number) for number in range(11)]
     data = residuals(rows)
     assert json.loads(to_text(data)) == data
-    shipped = {name: ClassRange(*values) for name, values in data["classes"].items()}
+    shipped = {name: Spread(*values) for name, values in data["classes"].items()}
     assert stale(rows, shipped, 1e-4) == []
     moved = [_row(number, 1.0 + 0.02 * number) for number in range(11)]
-    assert any("vllm A bf16 decode: 1.000 to 1.196" in text for text in stale(moved, shipped, 0.01))
-    assert any("10 records, 11 in" in text for text in stale(rows[1:], shipped, 0.5))
+    assert any("vllm A bf16 decode: +0.0" in text for text in stale(moved, shipped, 0.01))
+    assert any("10 records of 1 sources, 11 records" in text for text in stale(rows[1:], shipped, 0.5))
 
 
 def test_the_shipped_file_knows_every_record():
