@@ -12,7 +12,7 @@ from sim.component.estimate import estimator
 from sim.component.kernel_run import KernelRun
 from sim.component.panel_cache import survival
 from sim.component.profile import Profile
-from sim.cost.attention import is_split
+from sim.cost.attention import AGAIN, is_split
 from sim.cost.kernel import Lowering, Traffic
 from sim.cost.program import Kernel
 from sim.engine import Engine
@@ -197,7 +197,7 @@ class KernelBench:
         here = start.activations
         if here is None:
             here = survival(l2.ways, traffic.input_bytes / l2.capacity)
-        shares = {"inputs": 0.0 if traffic.input_bytes == 0.0 else here}
+        shares = {"inputs": 0.0 if traffic.input_bytes == 0.0 else here, AGAIN: 1.0}
         operands = tuple(
             replace(operand, resident_share=shares.get(operand.name, start.streams)) for operand in kernel.operands
         )
