@@ -187,6 +187,10 @@ class KernelBench:
         """The site whose launches bring new keys and values into the cache that the kernel of `op` reads."""
         return self._lowering.rule(op)[1].store_site or "kv_store"
 
+    def stores_queries(self, op: Op) -> bool:
+        """Whether those launches bring the queries into place too."""
+        return self._lowering.rule(op)[1].stores_queries
+
     def quantize_site(self, op: Op) -> str | None:
         """The site whose launches bring the activations of `op` into the format that its kernel reads."""
         return self._lowering.rule(op)[1].quantize_site

@@ -32,7 +32,8 @@ def launched_first(row: Measured, ops: Sequence[Op], runtime: RuntimeSpec, bench
     if isinstance(first, Attention) and row.op == "attention":
         sizes = row.sizes
         tokens = sizes["batch"] * sizes["query"]
-        elements = 2 * tokens * sizes["kv_heads"] * sizes["head_dim"]
+        heads = 2 * sizes["kv_heads"] + (sizes["heads"] if bench.stores_queries(first) else 0)
+        elements = tokens * heads * sizes["head_dim"]
         return site_launches(runtime, bench.store_site(first), elements, tokens)
     if isinstance(first, Attention):
         return _before_latents(first, runtime, bench)

@@ -136,6 +136,9 @@ class KernelRule(Frozen):
     )
     part_bytes: Whole = Field(4, gt=0, le=8, description="bytes per value of a part of the output, after a split")
     store_site: str | None = Field(None, description="attention: site that stores new keys and values; null: kv_store")
+    stores_queries: Annotated[bool, Strict()] = Field(
+        False, description="attention: that site's launches bring the queries into place too"
+    )
     is_aligned: Annotated[bool, Strict()] = Field(
         False, description="prefill with a window: keys are walked in whole tiles that begin at multiples of tile_n"
     )
