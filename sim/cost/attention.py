@@ -17,6 +17,8 @@ from sim.workload.runtime import KernelRule
 
 KINDS = 4
 EVEN_TILES = 64
+AGAIN = "again"
+"""The operand that comes from L2, where another of this kernel, or an earlier K-step, has just read it."""
 SPLIT_KEYS = 64
 """Keys of a page, at which a split over the keys may begin."""
 
@@ -60,7 +62,7 @@ def prefill_kernel(
     lengths = [end - start for start, end in seen]
     steps = [_steps_of(rule, start, end) for start, end in seen]
     tiles = n_q * split * head_groups * op.batch
-    kv_step = 1.0 * rule.tile_n * op.cached * kv.bits_per_weight / 8
+    kv_bytes = op.cached * kv.bits_per_weight / 8 * sum(lengths) / sum(steps)
     query_bytes = op.query * op.heads * op.head_dim * op.batch * act.bits_per_weight / 8
     mean_steps = sum(steps) / len(steps)
     is_uniform = rule.schedule == "persistent" or len(set(steps)) == 1
@@ -70,12 +72,8 @@ def prefill_kernel(
         shares = in_order(steps, head_groups * op.batch, sms, max(1, rule.ctas_per_sm), is_outside=is_outside)
     operands = (
         Operand("inputs", split * query_bytes / (tiles * mean_steps), "bm", inputs_resident),
-        replace(
-            Operand(
-                "kv", kv_step * sum(lengths) / (sum(steps) * rule.tile_n), "b", shared_by=head_groups // op.kv_heads
-            ),
-            panel_walks=_walks(seen, split),
-        ),
+        Operand("kv", kv_bytes, "b", shared_by=head_groups // op.kv_heads, panel_walks=_walks(seen, split)),
+        *_again(op, rule, op.query * packed / n_q, mean_steps, kv, act),
     )
     stored = query_bytes / (n_q * head_groups * op.batch) * op.values / op.head_dim
     shape = Kernel(
@@ -104,7 +102,8 @@ def decode_kernel(
     """One query per sequence: the keys of each (sequence, KV head) are split over CTAs to fill the GPU."""
     packed = _packed(op, rule)
     rows, rule = _tile(rule, packed)
-    units = op.batch * op.heads // packed
+    parts = rule.output_parts
+    units = op.batch * op.heads // packed * parts
     keys = op.context if op.window is None else min(op.context, op.window)
     all_steps = max(1, ceil(keys / rule.tile_n))
     wanted = max(1, min(rule.split_limit, _wanted_splits(op, rule, units, keys, slots)))
@@ -114,13 +113,14 @@ def decode_kernel(
     idle = units * (launched - split)
     kv_total = 1.0 * keys * op.cached * kv.bits_per_weight / 8
     query_bytes = packed * op.head_dim * act.bits_per_weight / 8
-    readers = op.shared_by * (op.heads // packed // op.kv_heads)
+    readers = op.shared_by * (op.heads // packed // op.kv_heads) * parts
     operands = (
         Operand("inputs", query_bytes / steps, "b", inputs_resident),
         Operand("kv", kv_total / (split * steps), "b", access=rule.access, shared_by=readers),
+        *_again(op, rule, packed, steps, kv, act),
     )
-    out_bytes = query_bytes * op.values / op.head_dim
-    stored = out_bytes if split == 1 else packed * (op.values + 2) * rule.part_bytes
+    out_bytes = query_bytes * op.values / op.head_dim / parts
+    stored = out_bytes if split == 1 else packed * (op.values / parts + 2) * rule.part_bytes
     shape = Kernel(
         name=name,
         tiles=units * split + idle,
@@ -135,6 +135,22 @@ def decode_kernel(
         split_k=launched if rule.split_keys else split,
     )
     return _timed(shape, op, rule)
+
+
+def _again(
+    op: Attention, rule: KernelRule, queries: float, steps: float, kv: Format, act: Format
+) -> tuple[Operand, ...]:
+    """What a K-step fetches besides, all from L2: queries that shared memory does not keep, latents as values.
+
+    `queries`: rows that a CTA has, of `steps` K-steps; its first step's queries are the operand `inputs`.
+    """
+    n_bytes = 0.0
+    if rule.reloads_queries:
+        multiplied = kv if rule.unit == kv.name else act
+        n_bytes += queries * op.head_dim * multiplied.bits_per_weight / 8 * (steps - 1) / steps
+    if rule.rereads_values and op.is_latent:
+        n_bytes += rule.tile_n * op.values / rule.output_parts * kv.bits_per_weight / 8
+    return (Operand(AGAIN, n_bytes, "bm", 1.0),) if n_bytes else ()
 
 
 def _launched(op: Attention, rule: KernelRule, wanted: int) -> int:
@@ -172,7 +188,7 @@ def _tile(rule: KernelRule, rows: int) -> tuple[int, KernelRule]:
 def _timed(shape: Kernel, op: Attention, rule: KernelRule) -> Kernel:
     """The kernel with what its rule says of every CTA."""
     return replace(
-        shape,
+        _in_parts(shape, rule.step_parts),
         stages=rule.stages,
         threads=rule.threads,
         registers=rule.registers,
@@ -183,6 +199,20 @@ def _timed(shape: Kernel, op: Attention, rule: KernelRule) -> Kernel:
         first_cycles=rule.first_cycles,
         mma=rule.unit,
         flops=flops(op),
+    )
+
+
+def _in_parts(shape: Kernel, parts: int) -> Kernel:
+    """The kernel with each of its K-steps cut into `parts` equal ones."""
+    if parts == 1:
+        return shape
+    return replace(
+        shape,
+        n_steps=shape.n_steps * parts,
+        operands=tuple(replace(one, step_bytes=one.step_bytes / parts) for one in shape.operands),
+        work=tuple(replace(one, flops=one.flops / parts) for one in shape.work),
+        kinds=tuple((count, steps * parts) for count, steps in shape.kinds),
+        shares=tuple((count, tuple(steps * parts for steps in each)) for count, each in shape.shares),
     )
 
 
@@ -264,7 +294,7 @@ def _kinds(steps: list[int], per_tile: int, sms: int) -> tuple[tuple[int, int], 
 def _work(op: Attention, rule: KernelRule, rows: int, kv: Format, act: Format) -> tuple[Work, ...]:
     pairs = rows * rule.tile_n
     sizes = (2 ** ceil(log2(op.head_dim)), 2 ** ceil(log2(op.values))) if rule.pads_heads else (op.head_dim, op.values)
-    work = [Work(rule.unit, 2.0 * pairs * sum(sizes), rule.efficiency)]
+    work = [Work(rule.unit, 2.0 * pairs * (sizes[0] + sizes[1] / rule.output_parts), rule.efficiency)]
     alu = rule.alu_flops_per_score * pairs
     if kv.bits_per_weight < act.bits_per_weight:
         alu += rule.alu_flops_per_weight * rule.tile_n * op.cached

@@ -12,7 +12,7 @@ from sim.component.estimate import estimator
 from sim.component.kernel_run import KernelRun
 from sim.component.panel_cache import survival
 from sim.component.profile import Profile
-from sim.cost.attention import is_split
+from sim.cost.attention import AGAIN, is_split
 from sim.cost.kernel import Lowering, Traffic
 from sim.cost.program import Kernel
 from sim.engine import Engine
@@ -190,6 +190,10 @@ class KernelBench:
         """The site whose launches bring new keys and values into the cache that the kernel of `op` reads."""
         return self._lowering.rule(op)[1].store_site or "kv_store"
 
+    def stores_queries(self, op: Op) -> bool:
+        """Whether those launches bring the queries into place too."""
+        return self._lowering.rule(op)[1].stores_queries
+
     def quantize_site(self, op: Op) -> str | None:
         """The site whose launches bring the activations of `op` into the format that its kernel reads."""
         return self._lowering.rule(op)[1].quantize_site
@@ -200,7 +204,7 @@ class KernelBench:
         here = start.activations
         if here is None:
             here = survival(l2.ways, traffic.input_bytes / l2.capacity)
-        shares = {"inputs": 0.0 if traffic.input_bytes == 0.0 else here}
+        shares = {"inputs": 0.0 if traffic.input_bytes == 0.0 else here, AGAIN: 1.0}
         operands = tuple(
             replace(operand, resident_share=shares.get(operand.name, start.streams)) for operand in kernel.operands
         )

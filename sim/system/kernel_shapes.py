@@ -250,6 +250,7 @@ def _mla(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
     rank, rope, nope, value = (int(s.get(name, n)) for name, n in MLA_SIZES.items())
     heads, query = int(s["heads"]), int(s["query"])
     is_latent = query == 1 or runtime.latent_prefill == "absorbed"
+    is_cached = is_latent or runtime.latent_prefill == "expanded_as_cached"
     one = Attention(
         id="mla",
         site="mla",
@@ -261,7 +262,7 @@ def _mla(runtime: RuntimeSpec, dtype: str, s: Shape) -> list[Op]:
         is_latent=is_latent,
         query=query,
         context=int(s["context"]),
-        kv_dtype=dtype if is_latent else runtime.activation_dtype,
+        kv_dtype=dtype if is_cached else runtime.activation_dtype,
         dtype=runtime.activation_dtype,
     )
     return [one]

@@ -32,16 +32,27 @@ def launched_first(row: Measured, ops: Sequence[Op], runtime: RuntimeSpec, bench
     if isinstance(first, Attention) and row.op == "attention":
         sizes = row.sizes
         tokens = sizes["batch"] * sizes["query"]
-        elements = 2 * tokens * sizes["kv_heads"] * sizes["head_dim"]
+        heads = 2 * sizes["kv_heads"] + (sizes["heads"] if bench.stores_queries(first) else 0)
+        elements = tokens * heads * sizes["head_dim"]
         return site_launches(runtime, bench.store_site(first), elements, tokens)
-    if isinstance(first, Attention) and bench.store_site(first) != "kv_store":
-        rotary = first.head_dim - first.values
-        tokens = first.batch * first.query
-        return site_launches(runtime, bench.store_site(first), 2 * tokens * first.heads * rotary, tokens)
+    if isinstance(first, Attention):
+        return _before_latents(first, runtime, bench)
     if not isinstance(first, Gemm):
         return []
     site = bench.quantize_site(first)
     return site_launches(runtime, site, first.m * first.k, first.m) if site else []
+
+
+def _before_latents(op: Attention, runtime: RuntimeSpec, bench: KernelBench) -> list[Op]:
+    """Rotary embedding, the store of latents into the cache, and what brings queries, keys and values into format."""
+    if bench.store_site(op) == "kv_store":
+        return []
+    rotary, tokens = op.head_dim - op.values, op.batch * op.query
+    elements = (op.heads + 1) * rotary if op.is_latent else 2 * op.heads * rotary + LATENT
+    ops = site_launches(runtime, bench.store_site(op), tokens * elements, tokens)
+    if site := bench.quantize_site(op):
+        ops += site_launches(runtime, site, tokens * op.heads * (2 * op.head_dim + op.values), tokens)
+    return ops
 
 
 def start_of(row: Measured, capacity: float, *, is_quantized: bool) -> Start:

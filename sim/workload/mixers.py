@@ -137,5 +137,6 @@ def _expanded(build: OpBuilder, spec: LatentSpec, index: int) -> None:
     width = spec.heads * (spec.nope_dim + spec.value_dim)
     build.gemm("kv_b", "attn_kv_b", seen, width, spec.kv_rank, index)
     build.launch("latent_copy", seen * (width + spec.heads * spec.rope_dim))
-    dim, plain = spec.nope_dim + spec.rope_dim, build.runtime.activation_dtype
-    build.attend("attention", spec.heads, spec.heads, dim, spec.value_dim, build.one.context, plain, is_latent=False)
+    dim = spec.nope_dim + spec.rope_dim
+    made = None if build.runtime.latent_prefill == "expanded_as_cached" else build.runtime.activation_dtype
+    build.attend("attention", spec.heads, spec.heads, dim, spec.value_dim, build.one.context, made, is_latent=False)

@@ -140,6 +140,9 @@ class KernelRule(Frozen):
     )
     part_bytes: Whole = Field(4, gt=0, le=8, description="bytes per value of a part of the output, after a split")
     store_site: str | None = Field(None, description="attention: site that stores new keys and values; null: kv_store")
+    stores_queries: Annotated[bool, Strict()] = Field(
+        False, description="attention: that site's launches bring the queries into place too"
+    )
     is_aligned: Annotated[bool, Strict()] = Field(
         False, description="prefill with a window: keys are walked in whole tiles that begin at multiples of tile_n"
     )
@@ -213,6 +216,26 @@ class KernelRule(Frozen):
     alu_flops_per_score: Number = Field(0.0, ge=0, description="attention: CUDA-core work per score (softmax)")
     gqa_packs: tuple[Tile, ...] = Field(
         (), description="attention: query heads of a KV head that a CTA can take together; empty = all of them"
+    )
+    step_parts: Whole = Field(
+        1,
+        gt=0,
+        le=64,
+        description="attention: a tile of keys is fetched and multiplied in so many K-steps, one after the other",
+    )
+    reloads_queries: Annotated[bool, Strict()] = Field(
+        False,
+        description="attention: each K-step fetches the queries again, from L2: shared memory has no room for them",
+    )
+    rereads_values: Annotated[bool, Strict()] = Field(
+        False,
+        description="attention over latents: values are fetched as such, from L2, though they are part of the keys",
+    )
+    output_parts: Whole = Field(
+        1,
+        gt=0,
+        le=16,
+        description="attention decode: CTAs that share a tile's output columns; each makes all its scores",
     )
     reduce_site: str | None = Field(None, description="dense GEMM: site launched after it to add up what tiles share")
     reduce_limit: Whole = Field(
@@ -291,9 +314,10 @@ class RuntimeSpec(Frozen):
         le=16,
         description="drafts of the model's own layer where a run speculates and gives no number; 0: none",
     )
-    latent_prefill: Literal["expanded", "absorbed"] = Field(
+    latent_prefill: Literal["expanded", "expanded_as_cached", "absorbed"] = Field(
         "expanded",
-        description="latent attention in prefill: over keys and values made from the latents, or as in decode",
+        description="latent attention in prefill: over keys and values made from the latents (brought into the cache's "
+        "format), or as in decode",
     )
     sites: dict[str, Site]
     kernels: dict[str, KernelRule]
