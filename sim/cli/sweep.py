@@ -138,7 +138,7 @@ def _wanted(arguments: argparse.Namespace, y: Sequence[str]) -> Wanted:
         raise InputError(problems)
     from sim.study.ask_study import Wanted  # noqa: PLC0415 - as above
 
-    keep = [*split([arguments.keep]), *y] if arguments.keep else ()
+    keep = split([arguments.keep]) if arguments.keep else ()
     zips = [split([text]) for text in arguments.zip]
     return Wanted(arguments.vary, zips, arguments.sample, keep, constraints, derive, y)
 

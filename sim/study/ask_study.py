@@ -14,7 +14,8 @@ from sim.errors import InputError, Problem, gather
 from sim.system.arguments import split_overrides
 from sim.system.study import Base, Study, base_of, find_study, is_study, read_study
 from sim.system.study_axis import Axis, axis_path, read_axis
-from sim.system.study_file import ConstraintPart, DerivedPart, SamplePart
+from sim.system.study_check import is_column
+from sim.system.study_file import ConstraintPart, DerivedPart, RangePart, SamplePart
 from sim.yamlfile import problems_of
 
 Folders = Sequence[str | Path]
@@ -57,7 +58,7 @@ def ask_study(
         partial(_sets, others),
         partial(_said, wanted),
     )
-    return _laid_over(below, axes, fixed, sets, said)
+    return _shown(_laid_over(below, axes, fixed, sets, said), wanted.y)
 
 
 def _laid_over(below: Study, axes: Sequence[Axis], fixed: dict[str, Any], sets: dict[str, Any], said: Any) -> Study:
@@ -74,6 +75,23 @@ def _laid_over(below: Study, axes: Sequence[Axis], fixed: dict[str, Any], sets: 
     if problems:
         raise InputError(problems)
     return replace(study, seed=fixed["seed"]) if isinstance(fixed.get("seed"), int) else study
+
+
+def _shown(study: Study, y: Sequence[str]) -> Study:
+    """The study, of which the columns in `y` are kept.
+
+    Raises:
+        InputError: some that it does not have; every one.
+    """
+    own = {*(axis.path for axis in study.axes), *(each.name for each in study.derive)}
+    wrong = [name for name in y if name not in own and not is_column(name, study.base.kind)]
+    if wrong:
+        hint = "`sparksim show result` names them"
+        raise InputError(
+            [Problem(f"no result has {name[:80]!r}", "unknown_column", path="y", hint=hint) for name in wrong]
+        )
+    more = [name for name in y if name not in own]
+    return replace(study, keep=tuple(dict.fromkeys([*study.keep, *more]))) if study.keep else study
 
 
 def _below(file: str | Path | None, replaced: set[str], search_dirs: Folders) -> Study:
@@ -113,7 +131,14 @@ def _axes(lists: Mapping[str, Any], vary: Vary, fixed: set[str]) -> list[Axis]:
     ]
     if problems:
         raise InputError(problems)
-    return gather(*(partial(read_axis, path, values) for path, values in said))
+    return gather(*(partial(_axis, path, values) for path, values in said))
+
+
+def _axis(path: str, values: Any) -> Axis:
+    """An axis; a range as a mapping is checked as that of a file is."""
+    if isinstance(values, Mapping):
+        values = _part(path, RangePart, values).model_dump(exclude_defaults=True)
+    return read_axis(path, values)
 
 
 def _sets(overrides: Any) -> dict[str, Any]:

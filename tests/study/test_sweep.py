@@ -135,6 +135,14 @@ def test_more_than_a_million_points_are_refused_before_they_are_made() -> None:
         points(vary=["batch=1..1100:1", "depth=0..1099:1"])
 
 
+def test_a_range_of_a_keyword_is_checked_as_that_of_a_file_is() -> None:
+    assert points(vary={"batch": {"range": [1, 3], "step": 1}}) == [(1,), (2,), (3,)]
+    with pytest.raises(InputError, match="unknown field 'stp'; did you mean 'step'"):
+        points(vary={"batch": {"range": [1, 3], "stp": 1}})
+    with pytest.raises(InputError, match=r"batch\.range: is missing"):
+        points(vary={"batch": {"step": 1}})
+
+
 # --- rows ---
 
 
@@ -341,6 +349,7 @@ def test_names_in_capitals_and_loaded_objects_are_values_too() -> None:
         (["--vary", "batch=1,2", "--vary", "depth=0,1,2", "--zip", "batch,depth"], ["batch has 2, depth has 3"]),
         (["--vary", "batch=1,2", "--sample", "sobol 5"], ["power of two"]),
         (["--vary", "batch=1,2", "--keep", "decode"], ["no result has 'decode'"]),
+        (["--vary", "batch=1,2", "--y", "decode"], ["no result has 'decode'"]),
         (["--vary", "batch=1,2", "--constraint", "fast"], ["'fast' is no constraint"]),
         (["--vary", "batch=1,2", "--derive", "a/b"], ["'a/b' is not NAME=A/B"]),
         (["--vary", "batch=1,2", "--backend", "spark", "--workers", "0"], ["unknown backend 'spark'", "from 1 to"]),
