@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from math import ceil
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, Strict
 
@@ -387,19 +387,3 @@ class RuntimeSpec(Frozen):
         if not launch.phases:
             return launch
         return launch.model_copy(update={"row_cycles": (launch.row_cycles or 0) + launch.phases * self.phase_cycles})
-
-
-class RuntimeFile(Frozen):
-    """The file: what all versions share, and the versions in order, each a patch on the one before."""
-
-    schema_: Literal["sparksim.runtime/1"] = Field(alias="schema")
-    name: str
-    title: str = ""
-    source: str = ""
-    aliases: tuple[str, ...] = ()
-    extends: str | None = Field(
-        None,
-        description="NAME[@VERSION] or ./FILE of a runtime that `base` changes; new kernels are tried before its own",
-    )
-    base: dict[str, Any] = Field(description="what all versions share")
-    versions: dict[str, dict[str, Any]] = Field(min_length=1, description="version -> its changes over the one before")

@@ -17,7 +17,8 @@ from sim.units import parse_quantity
 from sim.workload.kernel_table import check_libraries, expand
 from sim.workload.numbers import Numbers, with_numbers
 from sim.workload.quant import formats
-from sim.workload.runtime import RuntimeFile, RuntimeSpec
+from sim.workload.runtime import RuntimeSpec
+from sim.workload.runtime_versions import RuntimeFile
 from sim.workload.sites import FAMILY_SITES, MOE_SITES, SITES
 from sim.yamlfile import Document, Key, closest, load_yaml, problems_of, validate_model
 

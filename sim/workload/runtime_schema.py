@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.workload.runtime import RuntimeFile, RuntimeSpec
+from sim.workload.runtime import RuntimeSpec
 from sim.workload.runtime_fields import RECORDS
+from sim.workload.runtime_versions import RuntimeFile
 from sim.yamlfile import RECORDS_REF, records_schema
 
 _OF_THE_FILE = ("name", "version", "title", "source", "family")

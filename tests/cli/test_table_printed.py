@@ -163,4 +163,4 @@ def test_the_folder_written_is_named(
     monkeypatch.setattr("sim.plot.draw_all", lambda _result, _folder: [])
     out = tmp_path / "out"
     assert main((*RUN, "--out", str(out))) == 0
-    assert f"wrote 6 files into {out}; see plots/" in capsys.readouterr().err
+    assert f"wrote 7 files into {out}; see plots/" in capsys.readouterr().err
