@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sim.errors import InputError, Problem
-from sim.workload.runtime import RuntimeFile
+from sim.workload.runtime_versions import RuntimeFile
 from sim.yamlfile import closest
 
 Numbers = Mapping[str, float]
