@@ -174,7 +174,7 @@ def _digits_of_time(name: str, digits: dict[str, int]) -> int:
 def _basis(result: RunResult, ranges: dict[str, RateRange]) -> str:
     """What the ranges rest on."""
     records = " and ".join(f"{each.records:,} {phase}" for phase, each in ranges.items())
-    inside = f"{records} measurements like it; of those by others, 4 of 5 fall inside these ranges"
+    inside = f"{records} measurements like it: 4 of 5 by others lie in these ranges"
     words = {
         "measured": f"this very run was measured; {inside}",
         "class": inside,

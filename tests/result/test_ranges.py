@@ -200,7 +200,7 @@ def test_a_rate_is_printed_as_far_as_it_is_known(
 def test_the_table_says_what_the_ranges_rest_on(result: RunResult):
     lines = table(result, Look(io.StringIO()))
     (basis,) = [line for line in lines if line.startswith("  rests on")]
-    assert "measurements like it; of those by others, 4 of 5 fall inside these ranges" in basis
+    assert "measurements like it: 4 of 5 by others lie in these ranges" in basis
     changed = table(sim.run(**SMALL, set={"gpu.clock": "x0.9"}), Look(io.StringIO()))
     assert any(line.startswith("  rests on    extrapolated: nothing like it was measured") for line in changed)
 
