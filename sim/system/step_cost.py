@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -27,6 +28,9 @@ from sim.workload.op import Attention, Gemm
 from sim.workload.quant import QuantRecipe, formats
 from sim.workload.runtime import RuntimeSpec
 from sim.workload.speculate import Speculation
+
+TRACES = 64
+"""So many steps are kept whole: who counts energy asks for some of them again."""
 
 
 class StepSimulator:
@@ -52,6 +56,7 @@ class StepSimulator:
         guess: Speculation | None = None,
     ) -> None:
         self._guess = guess
+        self._known = lru_cache(maxsize=TRACES)(self._traced)
         self._model, self._quant, self._kv_dtype = model, quant, kv_dtype
         self._of_a_prompt = model if prompt_skew is None else replace(model, expert_skew=prompt_skew)
         self._machine = machine = Machine(hardware, types, cache)
@@ -74,6 +79,9 @@ class StepSimulator:
             InputError: no kernel for an op.
             LawError: a law is broken.
         """
+        return self._known(tuple(groups), outputs)
+
+    def _traced(self, groups: tuple[Group, ...], outputs: int) -> StepTrace:
         is_decode = all(query == 1 for _, query, _ in groups)
         more = self._guess.drafts if self._guess and is_decode else 0
         parts = tuple(
