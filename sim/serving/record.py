@@ -10,12 +10,12 @@ from sim.serving.activity import Activity
 from sim.serving.line import Steps
 from sim.serving.request import Request
 
-COLUMNS = ("number", "arrival_ps", "first_ps", "end_ps", "prompt", "output", "cached", "preemptions")
+COLUMNS = ("number", "arrival_ps", "first_ps", "end_ps", "prompt", "output", "cached", "preemptions", "priority")
 """Of a completed request."""
 SERIES = ("time_ps", "running", "waiting", "kv_blocks")
 MOST_POINTS = 20_000
-FAILURES = ("refused", "turned_away", "timed_out")
-"""Longer than the server takes; one too many that waits; given up by its client."""
+FAILURES = ("refused", "turned_away", "timed_out", "cancelled")
+"""Longer than the server takes; one too many that waits; given up by its client; stopped by its user."""
 
 
 @dataclass(slots=True)
@@ -46,6 +46,8 @@ class Record:
         self.activity = Activity()
         self.arrived = self.completed = self.failed = 0
         self.counted_failed = 0
+        self.wasted_tokens = 0
+        """Tokens that were made for requests that failed later."""
         self.failures = dict.fromkeys(FAILURES, 0)
         """Of the counted requests, by why."""
         self.first_arrival_ps: int | None = None
@@ -77,7 +79,7 @@ class Record:
         self.last_end_ps = max(self.last_end_ps, request.end_ps)
         row = (
             request.number, request.arrival_ps, request.first_ps, request.end_ps,
-            request.prompt, request.output, request.cached, request.preemptions,
+            request.prompt, request.output, request.cached, request.preemptions, request.priority,
         )  # fmt: skip
         for column, value in zip(self.rows.values(), row, strict=True):
             column.append(value)
@@ -90,6 +92,7 @@ class Record:
         self.failed += 1
         self.sojourn_ps += now_ps - request.arrival_ps
         self.counted_failed += request.is_counted
+        self.wasted_tokens += request.generated
         self.failures[request.status] += request.is_counted
 
     def sample(self, now_ps: int, running: int, waiting: int, kv_blocks: int) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sim.serving.decoding import Decoding
@@ -28,6 +30,8 @@ class Limits:
     """Static batching: how long the first request waits for others."""
     max_waiting: int = 2**40
     """Requests that wait when another one comes, which is then turned away."""
+    has_priorities: bool = False
+    """Whether the waiting stand in the order of their priority, and the last in that order is preempted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,14 @@ class Scheduler(ABC):
 
     def add(self, request: Request) -> None:
         """A request has arrived."""
-        self.waiting.append(request)
+        self._queue(request, self.waiting.append)
+
+    def _queue(self, request: Request, put: Callable[[Request], None]) -> None:
+        """Let it wait where `put` puts it; by priority, then arrival, where that counts."""
+        if self.limits.has_priorities:
+            self.waiting.insert(bisect(self.waiting, _rank(request), key=_rank), request)
+        else:
+            put(request)
 
     @abstractmethod
     def plan(self, now_ps: int) -> Batch | None:
@@ -84,7 +95,8 @@ class Scheduler(ABC):
 
     def wants_arrival(self) -> bool:
         """Whether a request that came now would be looked at before the next decision that is due anyway."""
-        return self.follows_arrivals and not self.waiting and len(self.running) < self.limits.max_sequences
+        may_pass = not self.waiting or self.limits.has_priorities
+        return self.follows_arrivals and may_pass and len(self.running) < self.limits.max_sequences
 
     def wake_ps(self, now_ps: int) -> int | None:
         """When to look again although nothing has happened; None: never."""
@@ -160,8 +172,11 @@ class Scheduler(ABC):
         self.prefilling[request] = None
 
     def preempt_last(self) -> Request:
-        """The request that was admitted last gives everything back and waits in front; it will be computed again."""
-        request = next(reversed(self.running))
+        """The request that was admitted last gives everything back and waits in front; it will be computed again.
+
+        With priorities it is the one that comes last in their order.
+        """
+        request = max(self.running, key=_rank) if self.limits.has_priorities else next(reversed(self.running))
         if request in self.decoding:
             self.decoding.leave(request)
         self.prefilling.pop(request, None)
@@ -174,5 +189,10 @@ class Scheduler(ABC):
             request.stopped_ps = self.now_ps
         request.status = "waiting"
         self.preemptions += 1
-        self.waiting.appendleft(request)
+        self._queue(request, self.waiting.appendleft)
         return request
+
+
+def _rank(request: Request) -> tuple[int, int, int]:
+    """Who goes first: lower priority, then earlier arrival."""
+    return request.priority, request.arrival_ps, request.number

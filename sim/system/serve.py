@@ -60,6 +60,9 @@ def serve(
         scenario.slo.per_request(), scenario.traffic.model_dump(exclude_none=True),
         prices_of(prepared.hardware, scenario.prices), prepared.content,
     )  # fmt: skip
+    if scenario.traffic.priorities and prepared.options.policy != "priority":
+        note = "requests have priorities that this server does not look at: vLLM does, with scheduling_policy: priority"
+        result = replace(result, identity=replace(identity, warnings=(*identity.warnings, note)))
     if not memory.fits:
         return result
     tables = tables or Tables(prepared, progress)
@@ -133,8 +136,8 @@ def served_run(seed: int, record: Record, limits: Limits, server: Server, end_ps
     counts = {
         name: getattr(record, name)
         for name in (
-            "arrived", "completed", "failed", "counted_failed", "steps", "busy_ps", "peak_running", "peak_waiting",
-            "in_system_ps", "sojourn_ps",
+            "arrived", "completed", "failed", "counted_failed", "wasted_tokens", "steps", "busy_ps", "peak_running",
+            "peak_waiting", "in_system_ps", "sojourn_ps",
         )
     }  # fmt: skip
     counts |= record.failures | {
