@@ -39,6 +39,9 @@ class ServerOptions:
     has_unified_cache: bool = False
     wait_s: float = 0.0
     policy: str = "fcfs"
+    step_tokens: int = 1
+    accepted: float = 1.0
+    """With drafts: tokens of a sequence in a step, and how many of them it gets on average."""
     max_waiting: int = MOST
 
     def limits(self, pool_tokens: int, model_tokens: int) -> Limits:
@@ -56,6 +59,8 @@ class ServerOptions:
             has_unified_cache=self.has_unified_cache,
             wait_ps=ps_from_seconds(self.wait_s),
             max_waiting=self.max_waiting,
+            step_tokens=self.step_tokens,
+            accepted=self.accepted,
             has_priorities=self.policy == "priority",
         )
 

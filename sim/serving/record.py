@@ -53,7 +53,9 @@ class Record:
         self.first_arrival_ps: int | None = None
         self.last_end_ps = 0
         self.peak_running = self.peak_waiting = 0
-        self.busy_ps = self.steps = 0
+        self.busy_ps = self.steps_with_prompts = 0
+        self.tokens_alone = 0
+        """Tokens that each of those that decoded got from steps without prompts: as many as steps, but for drafts."""
         self.in_system_ps = 0
         """Requests in the system, integrated over time: what Little's law speaks of."""
         self.sojourn_ps = 0
@@ -61,6 +63,10 @@ class Record:
         self._changed_ps = 0
         self._on_row = on_row
         self._every = self._skipped = 1
+
+    def steps(self, accepted: float = 1.0) -> int:
+        """Engine steps; `accepted`: tokens that a step without prompts yields on average."""
+        return self.steps_with_prompts + round(self.tokens_alone / accepted)
 
     def arrive(self, request: Request, now_ps: int) -> None:
         """A request came."""

@@ -30,6 +30,10 @@ class Limits:
     """Static batching: how long the first request waits for others."""
     max_waiting: int = 2**40
     """Requests that wait when another one comes, which is then turned away."""
+    step_tokens: int = 1
+    """Tokens that a sequence that decodes has in a step: its own, and drafts to verify."""
+    accepted: float = 1.0
+    """Of them, how many it gets on average."""
     has_priorities: bool = False
     """Whether the waiting stand in the order of their priority, and the last in that order is preempted."""
 
@@ -65,6 +69,8 @@ class Scheduler(ABC):
         self.now_ps = 0
         """When the step begins that is being planned."""
         self.cached_tokens = 0
+        self._credit = 0.0
+        """What steps beside prompts owe those that decode, in parts of a token."""
 
     def refuses(self, request: Request) -> bool:
         """Whether it can never be served: longer than the model's limit or than all of the pool."""
@@ -108,6 +114,20 @@ class Scheduler(ABC):
         pieces = [(tokens, request.computed) for request, tokens in batch.pieces]
         ended = sum(request.computed + tokens >= request.target for request, tokens in batch.pieces)
         return table.step_ps(count, context, pieces, count + ended)
+
+    def gain(self) -> int:
+        """Tokens that each of those that decode gets from a step with pieces: whole, `accepted` on average.
+
+        `plan` took the memory of one; where there is none for more, it is one.
+        """
+        self._credit += self.limits.accepted
+        gained = max(1, int(self._credit))
+        self._credit -= gained
+        more = 0 if self.reserves else self.decoding.new_blocks(gained) - self.decoding.new_blocks()
+        if self.pool.grow_many(more):
+            return gained
+        self._credit = 0.0
+        return 1
 
     def finish_step(self, batch: Batch) -> list[Request]:
         """A step with pieces is over: the requests whose prompt it completed, which have a token more now."""

@@ -177,7 +177,7 @@ class Server:
         self._begun_ps = now + stretch.total_ps - stretch.last_ps()
         self._count_tokens(stretch.runs)
         self.record.busy_ps += stretch.total_ps
-        self.record.steps += stretch.steps
+        self.record.tokens_alone += stretch.steps
         self.record.activity.decode(stretch.count, stretch.context, stretch.steps, stretch.total_ps)
         self._end(self.scheduler.decoding.advance(stretch.steps))
 
@@ -194,13 +194,14 @@ class Server:
     def _end_step(self, batch: Batch, duration: int) -> None:
         """A step with pieces of prompts is over."""
         self.record.busy_ps += duration
-        self.record.steps += 1
+        self.record.steps_with_prompts += 1
         pieces = [(tokens, request.computed) for request, tokens in batch.pieces]
         self.record.activity.prefill(pieces, *(self.scheduler.decode_shape() if batch.decodes else (0, 0)), duration)
         if batch.decodes:
             if self.scheduler.decoding.count:
-                self._count_tokens([Steps(duration, 0, 1)])
-            self._end(self.scheduler.decoding.advance(1) if self.scheduler.decoding.count else [])
+                gained = self.scheduler.gain()
+                self._count_tokens([Steps(duration // gained, 0, gained)])
+                self._end(self.scheduler.decoding.advance(gained))
         elif self.scheduler.decoding.counted:
             known = sum(count for count, _ in self._groups)
             self._groups = [(count, waited + duration) for count, waited in self._groups]

@@ -53,7 +53,7 @@ def serve(
     nothing = RunArguments(None, None, None, None, 0, 0, 0, 0)
     identity = identify(
         nothing, prepared.hardware, prepared.changes, prepared.loaded, prepared.model, prepared.quant,
-        prepared.kv_dtype, prepared.cache, None, prepared.guess,
+        prepared.kv_dtype, prepared.cache, guess=prepared.guess,
     )  # fmt: skip
     result = ServeResult(
         identity, memory, prepared.hardware, (), pool.block_bytes, pool.blocks, _percentiles(scenario.slo),
@@ -89,7 +89,7 @@ class Tables:
             progress, prompt_skew=prepared.prompt_skew, guess=prepared.guess,
         )  # fmt: skip
         is_unified = prepared.options.has_unified_cache
-        self.table = step_table(self._simulator, prepared.model, runtime, is_unified=is_unified, guess=prepared.guess)
+        self.table = step_table(self._simulator, prepared.model, runtime, is_unified=is_unified)
         self.power = server_power(self._simulator, prepared.hardware, is_unified=is_unified)
 
     def flush(self) -> None:
@@ -136,11 +136,12 @@ def served_run(seed: int, record: Record, limits: Limits, server: Server, end_ps
     counts = {
         name: getattr(record, name)
         for name in (
-            "arrived", "completed", "failed", "counted_failed", "wasted_tokens", "steps", "busy_ps", "peak_running",
+            "arrived", "completed", "failed", "counted_failed", "wasted_tokens", "busy_ps", "peak_running",
             "peak_waiting", "in_system_ps", "sojourn_ps",
         )
     }  # fmt: skip
     counts |= record.failures | {
+        "steps": record.steps(limits.accepted),
         "preemptions": scheduler.preemptions,
         "cached_tokens": scheduler.cached_tokens,
         "kv_peak_blocks": scheduler.pool.peak,

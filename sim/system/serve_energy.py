@@ -68,9 +68,12 @@ class ServerPower:
 
     def _watts(self, sequences: int, context: int, tokens: int, seen: int) -> Watts:
         """Simulate one such step."""
-        decode = (1, sequences, max(sequences, context * sequences)) if self._is_unified else (sequences, 1, context)
+        query = self._simulator.query  # with drafts: what verifies; they draw about the same
+        decode = (sequences, query, context + query - 1)
+        if self._is_unified:
+            decode = (1, sequences * query, max(sequences * query, context * sequences))
         groups = tuple(group for group in (decode, (1, tokens, seen)) if group[0] * group[1])
-        outputs = sequences + bool(tokens)
+        outputs = sequences * query + bool(tokens)
         return self._rails(draw_of(self._simulator.trace(groups, outputs), self._hardware, self._power))
 
     def _idle(self) -> Watts:
