@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sim.serving.activity import Activity
+from sim.serving.column import Column
 from sim.serving.line import Steps
 from sim.serving.request import Request
 
@@ -22,10 +23,10 @@ FAILURES = ("refused", "turned_away", "timed_out", "cancelled")
 class Intervals:
     """Times between tokens as runs: `count` steps, of which each gave a token to `tokens` requests."""
 
-    first_ps: array[int] = field(default_factory=lambda: array("q"))
-    more_ps: array[int] = field(default_factory=lambda: array("q"))
-    count: array[int] = field(default_factory=lambda: array("q"))
-    tokens: array[int] = field(default_factory=lambda: array("q"))
+    first_ps: Column = field(default_factory=Column)
+    more_ps: Column = field(default_factory=Column)
+    count: Column = field(default_factory=Column)
+    tokens: Column = field(default_factory=Column)
 
     def add(self, run: Steps, tokens: int) -> None:
         """A run of steps that each gave `tokens` requests a token."""
@@ -40,7 +41,7 @@ class Record:
     """Fills while the server runs. `on_row` is told each completed request that is counted, as a row of `COLUMNS`."""
 
     def __init__(self, on_row: Callable[[tuple[int, ...]], None] | None = None) -> None:
-        self.rows: dict[str, array[int]] = {name: array("q") for name in COLUMNS}
+        self.rows: dict[str, Column] = {name: Column() for name in COLUMNS}
         self.series: dict[str, array[int]] = {name: array("q") for name in SERIES}
         self.intervals = Intervals()
         self.activity = Activity()

@@ -150,7 +150,7 @@ def served_run(seed: int, record: Record, limits: Limits, server: Server, end_ps
     }
     return ServedRun(
         seed,
-        {name: np.array(column, dtype=np.int64) for name, column in record.rows.items()},
+        {name: column.numbers() for name, column in record.rows.items()},
         _runs(record.intervals),
         {name: np.array(column, dtype=np.int64) for name, column in record.series.items()},
         counts,
@@ -160,7 +160,7 @@ def served_run(seed: int, record: Record, limits: Limits, server: Server, end_ps
 
 def _runs(intervals: Intervals) -> Runs:
     columns = (intervals.first_ps, intervals.more_ps, intervals.count, intervals.tokens)
-    return Runs(*(np.array(column, dtype=np.int64) for column in columns))
+    return Runs(*(column.numbers() for column in columns))
 
 
 def _teller(

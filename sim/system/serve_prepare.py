@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,16 +159,12 @@ def prepare_serve(
     own = {name: resolve_scalar(text) for name, text in changes.runtime.items() if name in OPTION_NAMES}
     fields = {name: text for name, text in changes.runtime.items() if name not in OPTION_NAMES}
     name = f"{part.name}@{part.version}" if part.version else part.name
+    load = partial(load_model, scenario.model, search_dirs=search_dirs, overrides=changes.model)
     _, hardware, model, of_a_prompt, loaded, _ = gather(
         changes.check,
         lambda: load_hardware(scenario.system.hardware, changes.hardware, search_dirs),
-        lambda: load_model(scenario.model, search_dirs=search_dirs, overrides=changes.model, content=_content(changes)),
-        lambda: load_model(
-            scenario.model,
-            search_dirs=search_dirs,
-            overrides=changes.model,
-            content=changes.workload.get("content", TEXT),
-        ),
+        lambda: load(content=_content(changes)),
+        lambda: load(content=changes.workload.get("content", TEXT)),
         lambda: load_runtime(name, overrides=fields, search_dirs=search_dirs),
         lambda: _check_trace(scenario, folder),
     )
