@@ -115,6 +115,8 @@ class StepTable:
         self.verifying = verifying
         self._query = verifying.query if verifying is not None else 1
         self._simulate = lru_cache(maxsize=None)(simulate)
+        drafts: Callable[[int, int], int] = (lambda *_: 0) if verifying is None else verifying.drafts
+        self._drafts = lru_cache(maxsize=None)(drafts)
         self._whole = lru_cache(maxsize=None)(self._whole_at)
         self._body = lru_cache(maxsize=None)(self._body_at)
         self._tail = lru_cache(maxsize=None)(self._tail_at)
@@ -187,8 +189,7 @@ class StepTable:
         group = (sequences, self._query, last)
         if self._is_unified:
             group = (1, tokens, max(tokens, last * sequences))
-        drafts = self.verifying.drafts(sequences, context) if self.verifying is not None else 0
-        return self._simulate((group,), tokens).parts_ps[0] + drafts
+        return self._simulate((group,), tokens).parts_ps[0] + self._drafts(sequences, context)
 
     def _whole_at(self, tokens: int) -> int:
         """All of a step but contexts, where every token's output is wanted."""
@@ -227,7 +228,8 @@ class StepTable:
         if self._is_unified:
             decoding = (1, few, few * _SHORT)
         together = self._simulate((decoding, piece), few + 1).parts_ps
-        return sum(together) - self._read_knot(few, _SHORT) - self._prompt_knot(tokens - few, 0)
+        apart = self._simulate((decoding,), few).parts_ps[0]  # one token each, as beside the piece
+        return sum(together) - apart - self._prompt_knot(tokens - few, 0)
 
     def _piece(self, query: int, depth: int) -> int:
         return _between(

@@ -96,6 +96,21 @@ def test_stepping_through_gives_the_same_and_nobody_gets_more_than_it_wants(sche
     assert found[0] == found[1]
 
 
+def test_what_sequences_and_a_prompt_cost_each_other_has_no_drafts_in_it() -> None:
+    """A table whose steps cost nothing but contexts, one nanosecond a token and key: nothing is lost side by side.
+
+    So a step with a piece is drafts, verification and the piece, in sum: 4 sequences verify 3 tokens over 1,000 keys.
+    """
+
+    def simulate(groups: tuple[tuple[int, int, int], ...], _outputs: int) -> StepCost:
+        return StepCost(0, 0, 0, tuple(1000 * number * query * context for number, query, context in groups))
+
+    table = StepTable(simulate, NOTHING, verifying=Verifying(3, 2.0, _drafts))
+    piece = StepTable(simulate, NOTHING).step_ps(0, 0, [(256, 0)], 1)
+    verify = 1000 * 4 * 3 * 1002
+    assert table.step_ps(4, 4000, [(256, 0)], 5) == pytest.approx(5 * MS + verify + piece, rel=1e-3)
+
+
 def _write(folder: Path, users: int, requests: int, **changes: str) -> Path:
     path = folder / "s.yaml"
     text = SCENARIO.replace("USERS", str(users)).replace("REQUESTS", str(requests))
