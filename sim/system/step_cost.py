@@ -87,7 +87,9 @@ class StepSimulator:
         parts = tuple(Pass(number, query, context, number * query) for number, query, context in groups)
         is_decode = all(query in (1, self.query) for _, query, _ in groups)
         tokens = sum(part.outputs for part in parts)
-        mixed = MixedPass(parts, outputs, self._runtime.graph_tokens(tokens, -(-tokens // self.query)) if is_decode else 0)
+        mixed = MixedPass(
+            parts, outputs, self._runtime.graph_tokens(tokens, -(-tokens // self.query)) if is_decode else 0
+        )
         phase = "decode" if is_decode else "prefill"
         name = f"{phase} of {mixed.tokens} tokens"
         if self._progress is not None:
