@@ -28,13 +28,14 @@ EXAMPLE = """examples:
 
 a closed loop is served until each user has asked four times, besides a first question that is not counted
 
-what it prints (each row is a load; held: yes, no, or too close for the model's own error):
-  limits: ttft_p95<2s,tpot_p95<100ms
+what it prints (each row is a load; held: yes, no, or too close for the model's own error), here of Qwen3 0.6B:
+  limits: ttft_p95<1s,tpot_p95<50ms
          users      ttft_p95      tpot_p95     tok/s     watts  USD/Mtok  held
-            25         0.307 s      0.0667 s       101        71      0.53  yes
-            64          1.42 s       0.111 s       170        79      0.32  too close
-  surely held: 25 users
-  surely not:  100 users, by ttft_p95"""
+             8      0.0472 s     0.00881 s       137        60      0.39  yes
+            32       0.104 s      0.0159 s       421        74      0.13  yes
+           128        1.61 s      0.0203 s       651        93      0.08  no
+  surely held: 32 users
+  surely not:  128 users, by ttft_p95"""
 EXIT = {"yes": 0, "no": 3, "too close": 3}
 
 

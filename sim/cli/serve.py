@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 REFUSED = ("model", "runtime", "hardware", "quant", "kv_dtype", "batch", "prompt", "depth", "output", "full")
 """Flags of `run` that say nothing about a server: the scenario does, and `--set`."""
 WIDTH = 50
-FAILURES = ("refused", "turned_away", "timed_out")
+FAILURES = ("refused", "turned_away", "timed_out", "cancelled")
 LATENCIES = (
     ("Time to First Token", "TTFT", "ttft_s"),
     ("Time per Output Token (excl. 1st token)", "TPOT", "tpot_s"),

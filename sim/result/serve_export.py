@@ -34,7 +34,7 @@ class Served(Protocol):
 
 REQUESTS = (
     "seed", "number", "arrival_s", "ttft_s", "tpot_s", "e2e_s", "prompt_tokens", "output_tokens", "cached_tokens",
-    "preemptions",
+    "preemptions", "priority",
 )  # fmt: skip
 SERIES = ("seed", "time_s", "running", "waiting", "kv_bytes")
 _PS = 1e-12
@@ -72,13 +72,13 @@ def _requests(run: ServedRun) -> Iterator[tuple[object, ...]]:
     """A row per completed request, by its number; times rounded to the nanosecond."""
     rows = run.requests
     order = rows["number"].argsort(kind="stable")
-    names = ("number", "arrival_ps", "first_ps", "end_ps", "prompt", "output", "cached", "preemptions")
-    for number, arrival, first, end, prompt, output, cached, preempted in zip(
+    names = ("number", "arrival_ps", "first_ps", "end_ps", "prompt", "output", "cached", "preemptions", "priority")
+    for number, arrival, first, end, prompt, output, *rest in zip(
         *(rows[name][order].tolist() for name in names), strict=True
     ):
         tpot = _seconds((end - first) / (output - 1)) if output > 1 else ""
         times = (_seconds(arrival), _seconds(first - arrival), tpot, _seconds(end - arrival))
-        yield (run.seed, number, *times, prompt, output, cached, preempted)
+        yield (run.seed, number, *times, prompt, output, *rest)
 
 
 def _series(run: ServedRun, block_bytes: float) -> Iterator[tuple[object, ...]]:

@@ -92,7 +92,8 @@ class ServeResult:
         each = [self._one(run) for run in self.runs]
         if len(each) == 1:
             return each[0]
-        return {key: _mean([one[key] for one in each], is_peak="peak" in key) for key in each[0]}
+        shared = (key for key in each[0] if all(key in one for one in each))
+        return {key: _mean([one[key] for one in each], is_peak="peak" in key) for key in shared}
 
     def to_frame(self, what: str = "requests") -> pd.DataFrame:
         """A pandas DataFrame: `requests` (a row each, seconds and tokens) or `series` (running, waiting, KV blocks).
@@ -124,19 +125,21 @@ _TOLD = frozenset(
 NUMBERS = (
     "requests", "completed", "failed", *FAILURES, "duration_s", "request_rate", "output_tok_s", "total_tok_s",
     "goodput", *LATENCIES, "prompt_tokens", "output_tokens", "peak_running", "peak_waiting", "preemptions",
-    "cached_tokens", "kv_peak_bytes", "steps", "utilization", "skipped_lines", "energy", "cost",
+    "wasted_tokens", "by_priority", "cached_tokens", "kv_peak_bytes", "steps", "utilization", "skipped_lines",
+    "energy", "cost",
 )  # fmt: skip
 """Keys of one run."""
 
 
 def _mean(values: Sequence[Any], *, is_peak: bool) -> Any:
-    """Of numbers, or of mappings of numbers; None where one is missing."""
+    """Of numbers, or of mappings of numbers (what all have); None where one is missing."""
     if any(value is None for value in values):
         return None
     if isinstance(values[0], str):
         return values[0]
     if isinstance(values[0], Mapping):
-        return {key: _mean([value[key] for value in values], is_peak=False) for key in values[0]}
+        shared = (key for key in values[0] if all(key in value for value in values))
+        return {key: _mean([value[key] for value in values], is_peak=False) for key in shared}
     if is_peak:
         return max(values)
     mean = sum(values) / len(values)

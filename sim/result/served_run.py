@@ -12,7 +12,7 @@ from sim.result.order_statistics import Runs, Whole
 from sim.result.served_energy import Prices, ServedEnergy
 
 PERCENTILES = (50, 90, 95, 99)
-FAILURES = ("refused", "turned_away", "timed_out")
+FAILURES = ("refused", "turned_away", "timed_out", "cancelled")
 """Why requests fail: longer than the server takes; one too many that waits; given up by its client."""
 _PS = 1e-12
 
@@ -23,20 +23,20 @@ class ServedRun:
 
     seed: int
     requests: Mapping[str, Whole]
-    """number, arrival_ps, first_ps, end_ps, prompt, output, cached, preemptions."""
+    """number, arrival_ps, first_ps, end_ps, prompt, output, cached, preemptions, priority."""
     intervals: Runs
     series: Mapping[str, Whole]
     """time_ps, running, waiting, kv_blocks."""
     counts: Mapping[str, int]
-    """arrived, completed, failed, counted_failed and why (`FAILURES`), preemptions, cached_tokens, steps, busy_ps,
-    peak_running, peak_waiting, kv_peak_blocks, in_system_ps, sojourn_ps, end_ps."""
+    """arrived, completed, failed, counted_failed and why (`FAILURES`), wasted_tokens, preemptions, cached_tokens,
+    steps, busy_ps, peak_running, peak_waiting, kv_peak_blocks, in_system_ps, sojourn_ps, end_ps."""
     skipped_lines: int = 0
     energy: ServedEnergy | None = None
     """None where the machine's rails are not described."""
 
-    def seconds(self) -> dict[str, np.ndarray]:
-        """Latencies of each completed request, s; tpot of those with two tokens or more."""
-        rows = self.requests
+    def seconds(self, chosen: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Latencies of each completed request (of those `chosen`), s; tpot of those with two tokens or more."""
+        rows = self.requests if chosen is None else {name: column[chosen] for name, column in self.requests.items()}
         ttft = (rows["first_ps"] - rows["arrival_ps"]) * _PS
         e2e = (rows["end_ps"] - rows["arrival_ps"]) * _PS
         many = rows["output"] > 1
@@ -90,13 +90,22 @@ class ServedRun:
             "peak_running": counts["peak_running"],
             "peak_waiting": counts["peak_waiting"],
             "preemptions": counts["preemptions"],
+            "wasted_tokens": counts["wasted_tokens"],
             "cached_tokens": counts["cached_tokens"],
             "kv_peak_bytes": round(counts["kv_peak_blocks"] * block_bytes),
             "steps": counts["steps"],
             "utilization": counts["busy_ps"] / total_ps if total_ps else 0.0,
             "skipped_lines": self.skipped_lines,
         }
+        ranks = np.unique(rows["priority"])
+        of_each = {str(rank): self._of(rows["priority"] == rank) for rank in ranks}
+        found["by_priority"] = of_each if len(ranks) > 1 else None
         return found | self._dear(found, prices)
+
+    def _of(self, chosen: np.ndarray) -> dict[str, Any]:
+        """What those chosen of the completed requests got."""
+        named = {name: spread(values) for name, values in self.seconds(chosen).items()}
+        return {"completed": int(chosen.sum()), **named}
 
     def _dear(self, found: Mapping[str, Any], prices: Prices | None) -> dict[str, Any]:
         """What it drew and cost."""

@@ -50,6 +50,10 @@ class Clients:
         self._tools = self._lengths(traffic.agents.tool_output if traffic.agents else None, "tool_output", folder)
         self._pauses = stream(seed, "pauses")
         self._prefixes = stream(seed, "prefixes")
+        self._stops = stream(seed, "stops")
+        self._ranks = stream(seed, "priorities")
+        shares = [each.share for each in traffic.priorities]
+        self._shares = [share / sum(shares) for share in shares]
         arrivals = traffic.arrivals
         if isinstance(arrivals, ClosedLoop):
             self._spawn(*(self._user(arrivals.think_time) for _ in range(arrivals.users)))
@@ -93,14 +97,15 @@ class Clients:
         self._open += 1
         is_counted = self.sent > self._until.after_warm_up
         request = Request(
-            self.sent, prompt, output, content=content, keeps=keeps, is_counted=is_counted, on_done=on_done
-        )
+            self.sent, prompt, output, content=content, keeps=keeps, is_counted=is_counted, priority=self._rank(),
+            on_done=on_done,
+        )  # fmt: skip
         self._server.submit(request)
         self._wait_for(request)
         return request, answered
 
     def _wait_for(self, request: Request) -> None:
-        """Give it up when it takes too long."""
+        """Give it up when it takes too long, or when its user stops it."""
         limits = self._traffic.timeout
         if limits.e2e is not None:
             self._engine.call_after(round(limits.e2e * PS_PER_S), lambda: self._server.give_up(request))
@@ -111,6 +116,16 @@ class Clients:
                     self._server.give_up(request)
 
             self._engine.call_after(round(limits.ttft * PS_PER_S), give_up)
+        cancels = self._traffic.cancels
+        if cancels is not None and self._stops.random() < cancels.share:
+            after_ps = round(float(self._stops.exponential(cancels.after)) * PS_PER_S)
+            self._engine.call_after(after_ps, lambda: self._server.give_up(request, "cancelled"))
+
+    def _rank(self) -> int:
+        """Of the next request, by chance."""
+        if not self._shares:
+            return 0
+        return self._traffic.priorities[int(self._ranks.choice(len(self._shares), p=self._shares))].priority
 
     def _prefix(self) -> Content:
         shared = self._traffic.shared_prefix
@@ -138,7 +153,10 @@ class Clients:
             added = next(self._tools if turn and traffic.agents else self._prompts)
             output = next(self._outputs)
             name = (session, turn)
-            yield self._send(head + added, output, content, name)[1]
+            request, answered = self._send(head + added, output, content, name)
+            yield answered
+            if request.status != "done":
+                return  # who got no answer does not go on from it
             content = (*content, (name, added + output))
             head += added + output
 

@@ -36,7 +36,7 @@ class Decoding:
         """It stops, done or not; it knows what it has got by now."""
         _, offset = self._members.pop(request.number)
         computed = self.clock - offset
-        request.generated += computed - request.computed
+        request.generated = min(request.output, request.generated + computed - request.computed)
         request.computed = computed
         request.finish_at = -1
         self._full_at[offset % self._block] -= 1

@@ -81,6 +81,11 @@ class Line:
                 slopes.append(piece[2])
         return Line(starts, values, slopes)
 
+    def shared(self, among: float) -> Line:
+        """A share of it, `among` of which make the whole."""
+        values, slopes = ([round(each / among) for each in column] for column in (self.values, self.slopes))
+        return Line(self.starts, values, slopes)
+
     def plus(self, more_ps: int) -> Line:
         """The same, `more_ps` later everywhere."""
         return Line(self.starts, [value + more_ps for value in self.values], self.slopes)

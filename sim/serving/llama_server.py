@@ -22,7 +22,7 @@ class LlamaServer(Scheduler):
     def plan(self, now_ps: int) -> Batch | None:
         """A token of each slot that generates, then prompts slot by slot."""
         self._fill_slots()
-        left = self.limits.batch_tokens - self.decoding.count
+        left = self.limits.batch_tokens - self.decoding.count * self.limits.step_tokens
         pieces: list[tuple[Request, int]] = []
         for request in self.prefilling:
             if left <= 0:
@@ -52,7 +52,7 @@ class LlamaServer(Scheduler):
         filled = context + sum(request.computed for request, _ in batch.pieces)
         total = 0
         pieces: list[tuple[int, int]] = []
-        room, outputs = self.limits.ubatch_tokens - count, count
+        room, outputs = self.limits.ubatch_tokens - count * self.limits.step_tokens, count
         for request, tokens in batch.pieces:
             left, done = tokens, request.computed
             while left:

@@ -38,6 +38,10 @@ class ServerOptions:
     is_async: bool | None = None
     has_unified_cache: bool = False
     wait_s: float = 0.0
+    policy: str = "fcfs"
+    step_tokens: int = 1
+    accepted: float = 1.0
+    """With drafts: tokens of a sequence in a step, and how many of them it gets on average."""
     max_waiting: int = MOST
 
     def limits(self, pool_tokens: int, model_tokens: int) -> Limits:
@@ -55,6 +59,9 @@ class ServerOptions:
             has_unified_cache=self.has_unified_cache,
             wait_ps=ps_from_seconds(self.wait_s),
             max_waiting=self.max_waiting,
+            step_tokens=self.step_tokens,
+            accepted=self.accepted,
+            has_priorities=self.policy == "priority",
         )
 
 
@@ -80,6 +87,7 @@ FAMILIES: dict[str, _Family] = {
             "gpu_memory_utilization": "memory_fraction",
             "prefix_caching": "is_caching",
             "async_scheduling": "is_async",
+            "scheduling_policy": "policy",
         },
     ),
     "sglang": _Family(
@@ -128,7 +136,8 @@ STATIC = _Family(
 QUEUE = {"max_queued_requests": "max_waiting"}
 """What every server may be started with, by SGLang's name for it; other runtimes leave it to a proxy in front."""
 _KINDS: dict[str, type] = {"is_caching": bool, "is_async": bool, "has_unified_cache": bool}
-_KINDS |= {"memory_fraction": float, "wait_s": float}
+_KINDS |= {"memory_fraction": float, "wait_s": float, "policy": str}
+_POLICIES = ("fcfs", "priority")
 
 
 OPTION_NAMES = frozenset(
@@ -177,6 +186,8 @@ def _complaint(value: Any, kind: type, target: str) -> str | None:
     """What is wrong with a value."""
     if kind is bool:
         return None if isinstance(value, bool) else f"must be true or false, not {str(value)[:40]!r}"
+    if kind is str:
+        return None if value in _POLICIES else f"must be {' or '.join(_POLICIES)}, not {str(value)[:40]!r}"
     if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else int):
         what = "a number" if kind is float else "a whole number"
         return f"must be {what}, not {str(value)[:40]!r}"

@@ -12,14 +12,15 @@ stands for the text and for everything before it."""
 class Request:
     """`prompt` tokens in, `output` tokens out; all times in ps.
 
+    `priority`: lower ones go first, where the server looks at it.
     `content`: runs of tokens whose keys others may share. `keeps`: name under which what follows `content`, the output
     too, is cached for a later turn of the same session.
     """
 
     __slots__ = (
         "arrival_ps", "cached", "computed", "content", "end_ps", "finish_at", "first_ps", "generated", "held",
-        "is_counted", "joined", "keeps", "number", "on_done", "output", "own_blocks", "preemptions", "prompt",
-        "status", "stopped_ps", "target",
+        "is_counted", "joined", "keeps", "number", "on_done", "output", "own_blocks", "preemptions", "priority",
+        "prompt", "status", "stopped_ps", "target",
     )  # fmt: skip
 
     def __init__(
@@ -31,6 +32,7 @@ class Request:
         content: Content = (),
         keeps: object = None,
         is_counted: bool = True,
+        priority: int = 0,
         on_done: Callable[[Request], None] | None = None,
     ) -> None:
         self.number = number
@@ -39,6 +41,7 @@ class Request:
         self.content = content
         self.keeps = keeps
         self.is_counted = is_counted
+        self.priority = priority
         self.on_done = on_done
         self.status = "waiting"
         self.arrival_ps = self.first_ps = self.end_ps = -1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sim.serving.decoding import Decoding
@@ -28,6 +30,12 @@ class Limits:
     """Static batching: how long the first request waits for others."""
     max_waiting: int = 2**40
     """Requests that wait when another one comes, which is then turned away."""
+    step_tokens: int = 1
+    """Tokens that a sequence that decodes has in a step: its own, and drafts to verify."""
+    accepted: float = 1.0
+    """Of them, how many it gets on average."""
+    has_priorities: bool = False
+    """Whether the waiting stand in the order of their priority, and the last in that order is preempted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,8 @@ class Scheduler(ABC):
         self.now_ps = 0
         """When the step begins that is being planned."""
         self.cached_tokens = 0
+        self._credit = 0.0
+        """What steps beside prompts owe those that decode, in parts of a token."""
 
     def refuses(self, request: Request) -> bool:
         """Whether it can never be served: longer than the model's limit or than all of the pool."""
@@ -69,7 +79,14 @@ class Scheduler(ABC):
 
     def add(self, request: Request) -> None:
         """A request has arrived."""
-        self.waiting.append(request)
+        self._queue(request, self.waiting.append)
+
+    def _queue(self, request: Request, put: Callable[[Request], None]) -> None:
+        """Let it wait where `put` puts it; by priority, then arrival, where that counts."""
+        if self.limits.has_priorities:
+            self.waiting.insert(bisect(self.waiting, _rank(request), key=_rank), request)
+        else:
+            put(request)
 
     @abstractmethod
     def plan(self, now_ps: int) -> Batch | None:
@@ -84,7 +101,8 @@ class Scheduler(ABC):
 
     def wants_arrival(self) -> bool:
         """Whether a request that came now would be looked at before the next decision that is due anyway."""
-        return self.follows_arrivals and not self.waiting and len(self.running) < self.limits.max_sequences
+        may_pass = not self.waiting or self.limits.has_priorities
+        return self.follows_arrivals and may_pass and len(self.running) < self.limits.max_sequences
 
     def wake_ps(self, now_ps: int) -> int | None:
         """When to look again although nothing has happened; None: never."""
@@ -96,6 +114,20 @@ class Scheduler(ABC):
         pieces = [(tokens, request.computed) for request, tokens in batch.pieces]
         ended = sum(request.computed + tokens >= request.target for request, tokens in batch.pieces)
         return table.step_ps(count, context, pieces, count + ended)
+
+    def gain(self) -> int:
+        """Tokens that each of those that decode gets from a step with pieces: whole, `accepted` on average.
+
+        `plan` took the memory of one; where there is none for more, it is one.
+        """
+        self._credit += self.limits.accepted
+        gained = max(1, int(self._credit))
+        self._credit -= gained
+        more = 0 if self.reserves else self.decoding.new_blocks(gained) - self.decoding.new_blocks()
+        if self.pool.grow_many(more):
+            return gained
+        self._credit = 0.0
+        return 1
 
     def finish_step(self, batch: Batch) -> list[Request]:
         """A step with pieces is over: the requests whose prompt it completed, which have a token more now."""
@@ -160,8 +192,11 @@ class Scheduler(ABC):
         self.prefilling[request] = None
 
     def preempt_last(self) -> Request:
-        """The request that was admitted last gives everything back and waits in front; it will be computed again."""
-        request = next(reversed(self.running))
+        """The request that was admitted last gives everything back and waits in front; it will be computed again.
+
+        With priorities it is the one that comes last in their order.
+        """
+        request = max(self.running, key=_rank) if self.limits.has_priorities else next(reversed(self.running))
         if request in self.decoding:
             self.decoding.leave(request)
         self.prefilling.pop(request, None)
@@ -174,5 +209,10 @@ class Scheduler(ABC):
             request.stopped_ps = self.now_ps
         request.status = "waiting"
         self.preemptions += 1
-        self.waiting.appendleft(request)
+        self._queue(request, self.waiting.appendleft)
         return request
+
+
+def _rank(request: Request) -> tuple[int, int, int]:
+    """Who goes first: lower priority, then earlier arrival."""
+    return request.priority, request.arrival_ps, request.number

@@ -50,8 +50,8 @@ class Server:
         self._begun_ps = 0
         """When the step that runs now, or ran last, began."""
         self._is_idle = True
-        self._leaving: list[Request] = []
-        """Running requests whose clients have given up: they go when the step that runs is over."""
+        self._leaving: dict[Request, str] = {}
+        """Running requests whose clients have given up, and why: they go when the step that runs is over."""
         self._groups: list[tuple[int, int]] = []
         """Requests that decode, by how long they have stood still: (counted requests, ps)."""
         engine.spawn(self._run(), "server")
@@ -69,12 +69,12 @@ class Server:
         else:
             self._receive(request)
 
-    def give_up(self, request: Request) -> None:
-        """Its client waits no longer; nothing happens where it has been answered."""
+    def give_up(self, request: Request, why: str = "timed_out") -> None:
+        """Its client waits no longer (`why`: one of `FAILURES`); nothing happens where it has been answered."""
         if request.status in ("done", *FAILURES) or request in self._leaving:
             return
         if request in self.scheduler.running:
-            self._leaving.append(request)
+            self._leaving[request] = why
             if self._stretch is not None:
                 self._cut(self._stretch, is_planned=False)
             return
@@ -82,17 +82,17 @@ class Server:
             self.scheduler.cancel(request)
         else:
             self._inbox = deque(one for one in self._inbox if one[1] is not request)
-        self._fail(request, "timed_out")
+        self._fail(request, why)
 
     def _let_go(self) -> None:
         """Those whose clients gave up during the last step, unless it answered or preempted them."""
-        leaving, self._leaving = self._leaving, []
-        for request in leaving:
+        leaving, self._leaving = self._leaving, {}
+        for request, why in leaving.items():
             if request.status == "done":
                 continue
             self.scheduler.cancel(request)
             self._forget(request)
-            self._fail(request, "timed_out")
+            self._fail(request, why)
 
     def _forget(self, request: Request) -> None:
         """Somebody who stood still is gone: one less of those that have waited least."""
@@ -177,7 +177,7 @@ class Server:
         self._begun_ps = now + stretch.total_ps - stretch.last_ps()
         self._count_tokens(stretch.runs)
         self.record.busy_ps += stretch.total_ps
-        self.record.steps += stretch.steps
+        self.record.tokens_alone += stretch.steps
         self.record.activity.decode(stretch.count, stretch.context, stretch.steps, stretch.total_ps)
         self._end(self.scheduler.decoding.advance(stretch.steps))
 
@@ -194,13 +194,14 @@ class Server:
     def _end_step(self, batch: Batch, duration: int) -> None:
         """A step with pieces of prompts is over."""
         self.record.busy_ps += duration
-        self.record.steps += 1
+        self.record.steps_with_prompts += 1
         pieces = [(tokens, request.computed) for request, tokens in batch.pieces]
         self.record.activity.prefill(pieces, *(self.scheduler.decode_shape() if batch.decodes else (0, 0)), duration)
         if batch.decodes:
             if self.scheduler.decoding.count:
-                self._count_tokens([Steps(duration, 0, 1)])
-            self._end(self.scheduler.decoding.advance(1) if self.scheduler.decoding.count else [])
+                gained = self.scheduler.gain()
+                self._count_tokens([Steps(duration // gained, 0, gained)])
+                self._end(self.scheduler.decoding.advance(gained))
         elif self.scheduler.decoding.counted:
             known = sum(count for count, _ in self._groups)
             self._groups = [(count, waited + duration) for count, waited in self._groups]

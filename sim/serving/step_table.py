@@ -54,10 +54,6 @@ class Host:
     sequence_ps: int
     is_hidden: bool
 
-    def shared(self, tokens: float) -> Host:
-        """Of a step that yields so many tokens, what each has of it."""
-        return Host(round(self.step_ps / tokens), round(self.sequence_ps / tokens), self.is_hidden)
-
     def with_gpu(self, gpu_ps: int, sequences: int) -> int:
         """Time of a step that keeps the GPU busy for `gpu_ps`."""
         host = self.step_ps + self.sequence_ps * sequences
@@ -68,6 +64,18 @@ Group = tuple[int, int, int]
 """Like sequences of a step: how many, new tokens of each, keys that the last of these sees."""
 Simulate = Callable[[tuple[Group, ...], int], StepCost]
 """(groups, outputs wanted) -> the step taken apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verifying:
+    """Steps of a server that speculates: each sequence has `query` tokens in a step, drafts and its own.
+
+    It gets `accepted` of them on average. `drafts`: (sequences, keys of each) -> ps to guess them all.
+    """
+
+    query: int
+    accepted: float
+    drafts: Callable[[int, int], int]
 
 
 @dataclass(slots=True)
@@ -85,8 +93,7 @@ class StepTable:
     `simulate`: simulates one step. `kinks`: numbers of keys where attention's time bends (windows). `padding`: keys are
     read in multiples of this many, half of one too many in the mean. `is_unified`: all sequences share one range of
     keys, which each token is held against (llama.cpp's unified cache). `wants_all`: outputs of all tokens are computed.
-    `tokens_of_step`: of a step in which all decode, tokens that each sequence gets in the mean (accepted drafts and its
-    own); what is told of it, here and by `simulate`, is the time per token. Beside a piece of a prompt nobody drafts.
+    `verifying`: of a server that speculates; None where a step gives each sequence one token.
     """
 
     def __init__(
@@ -98,16 +105,18 @@ class StepTable:
         padding: int = 1,
         is_unified: bool = False,
         wants_all: bool = False,
-        tokens_of_step: float = 1.0,
+        verifying: Verifying | None = None,
     ) -> None:
         self.host = host
-        self._decode_host = host.shared(tokens_of_step)
-        self._tokens_of_step = tokens_of_step
         self._kinks = tuple(kinks)
         self._padding = padding
         self._is_unified = is_unified
         self._wants_all = wants_all
+        self.verifying = verifying
+        self._query = verifying.query if verifying is not None else 1
         self._simulate = lru_cache(maxsize=None)(simulate)
+        drafts: Callable[[int, int], int] = (lambda *_: 0) if verifying is None else verifying.drafts
+        self._drafts = lru_cache(maxsize=None)(drafts)
         self._whole = lru_cache(maxsize=None)(self._whole_at)
         self._body = lru_cache(maxsize=None)(self._body_at)
         self._tail = lru_cache(maxsize=None)(self._tail_at)
@@ -120,13 +129,20 @@ class StepTable:
         return self._simulate.cache_info().misses
 
     def decode_line(self, sequences: int, least: int, most: int) -> Line:
-        """Time of a step of `sequences` that decode, by their summed context, ps; right from `least` to `most`."""
+        """Time of a token of `sequences` that decode, by their summed context, ps; right from `least` to `most`.
+
+        It is that of a step; where steps verify drafts, the share of it that each of the tokens they yield has.
+        """
+        line = self._step_line(sequences, least, most)
+        return line if self.verifying is None else line.shared(self.verifying.accepted)
+
+    def _step_line(self, sequences: int, least: int, most: int) -> Line:
         reading = self._read_line(sequences, least, most)
         known = self._decoding.get(sequences)
         if known is None or known.least > reading.least or known.most < reading.most:
-            host = self._decode_host
+            host = self.host
             alone = host.step_ps + host.sequence_ps * sequences
-            line = reading.line.plus(self._whole(sequences))
+            line = reading.line.plus(self._whole(sequences * self._query))
             line = line.at_least(alone) if host.is_hidden else line.plus(alone)
             known = self._decoding[sequences] = _Known(reading.least, reading.most, line)
         return known.line
@@ -137,15 +153,15 @@ class StepTable:
         `outputs`: tokens whose output is wanted, those that decode among them.
         """
         if not pieces:
-            return self.decode_line(sequences, context, context).at(context)
-        tokens = sequences + sum(query for query, _ in pieces)
-        outputs = tokens if self._wants_all else outputs
-        if outputs >= tokens and self._tokens_of_step == 1.0:
+            return self._step_line(sequences, context, context).at(context)
+        tokens = sequences * self._query + sum(query for query, _ in pieces)
+        outputs += sequences * (self._query - 1)
+        if self._wants_all or outputs >= tokens:
             gpu = self._whole(tokens)
         else:
             gpu = self._body(tokens) + (self._tail(outputs) if outputs else 0)
         if sequences:
-            gpu += self._alone(self._read_line(sequences, context, context).line.at(context)) + self._beside(tokens)
+            gpu += self._read_line(sequences, context, context).line.at(context) + self._beside(tokens)
         for query, depth in pieces:
             gpu += self._piece(query, depth)
         return self.host.with_gpu(gpu, sequences + len(pieces))
@@ -169,8 +185,11 @@ class StepTable:
         return _between(sequence_knots(sequences), sequences, lambda knot: self._read_knot(knot, context))
 
     def _read_knot(self, sequences: int, context: int) -> int:
-        group = (1, sequences, max(sequences, context * sequences)) if self._is_unified else (sequences, 1, context)
-        return self._simulate((group,), sequences).parts_ps[0]
+        tokens, last = sequences * self._query, context + self._query - 1
+        group = (sequences, self._query, last)
+        if self._is_unified:
+            group = (1, tokens, max(tokens, last * sequences))
+        return self._simulate((group,), tokens).parts_ps[0] + self._drafts(sequences, context)
 
     def _whole_at(self, tokens: int) -> int:
         """All of a step but contexts, where every token's output is wanted."""
@@ -209,11 +228,8 @@ class StepTable:
         if self._is_unified:
             decoding = (1, few, few * _SHORT)
         together = self._simulate((decoding, piece), few + 1).parts_ps
-        return sum(together) - self._alone(self._read_knot(few, _SHORT)) - self._prompt_knot(tokens - few, 0)
-
-    def _alone(self, per_token_ps: int) -> int:
-        """What contexts cost a step without drafts: they are read once, for one token or for several."""
-        return per_token_ps if self._tokens_of_step == 1.0 else round(per_token_ps * self._tokens_of_step)
+        apart = self._simulate((decoding,), few).parts_ps[0]  # one token each, as beside the piece
+        return sum(together) - apart - self._prompt_knot(tokens - few, 0)
 
     def _piece(self, query: int, depth: int) -> int:
         return _between(

@@ -20,7 +20,7 @@ class TensorrtLlmScheduler(Scheduler):
 
     def plan(self, now_ps: int) -> Batch | None:
         """Everybody who decodes, and prompts as far as the budget goes."""
-        budget = self.limits.batch_tokens - self.decoding.count
+        budget = self.limits.batch_tokens - self.decoding.count * self.limits.step_tokens
         pieces: list[tuple[Request, int]] = []
         for request in self.prefilling:
             tokens = min(request.target - request.computed, budget)

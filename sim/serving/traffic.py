@@ -127,6 +127,20 @@ class Timeout(Part):
     e2e: Span | None = Field(None, description="for the last token")
 
 
+class Cancels(Part):
+    """Users who have read enough and stop an answer."""
+
+    share: Annotated[float, Strict(), Field(gt=0, le=1)] = Field(description="of all requests, by chance")
+    after: Span = Field(description="from the request to the stop, exponential with this mean")
+
+
+class Priority(Part):
+    """Requests of one priority. Lower numbers go first, where the server looks at them."""
+
+    priority: Annotated[int, Strict(), Field(ge=-(10**6), le=10**6)]
+    share: Positive = Field(description="of all requests; shares are taken relative to their sum")
+
+
 class Until(Part):
     """When it is over. Requests that came are all served to their end."""
 
@@ -175,6 +189,10 @@ class Traffic(Part):
     arrivals: Arrivals
     prompt: AnyLength | None = Field(None, description="tokens of a prompt; with a trace: as that says")
     output: AnyLength | None = Field(None, description="tokens to generate; with a trace: as that says")
+    cancels: Cancels | None = Field(None, description="users who stop an answer")
+    priorities: tuple[Priority, ...] = Field(
+        (), max_length=100, description="of each request by chance; for a server with scheduling_policy: priority"
+    )
     timeout: Timeout = Field(Timeout(), description="clients that give up")
     shared_prefix: SharedPrefix | None = None
     chat: Chat | None = None

@@ -24,7 +24,7 @@ class VllmScheduler(Scheduler):
         before = self.preemptions
         while not self.pool.grow_many(self.decoding.new_blocks()):
             self.preempt_last()
-        budget = self.limits.batch_tokens - self.decoding.count
+        budget = self.limits.batch_tokens - self.decoding.count * self.limits.step_tokens
         pieces: list[tuple[Request, int]] = []
         for request in list(self.prefilling):
             if budget <= 0 or request not in self.prefilling:

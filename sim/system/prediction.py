@@ -102,8 +102,8 @@ def predict(
         lambda: resolve_quant(asked, arguments.quant, runtime.family, search_dirs),
         lambda: kv_format(arguments.kv_dtype or runtime.kv_dtype, runtime),
     )
-    guess = speculation_of(changes, asked, quant, runtime, search_dirs)
-    request = Request(arguments.batch, arguments.prompt, arguments.depth, arguments.output, guess)
+    request = _request(arguments, changes, asked, quant, runtime, search_dirs)
+    guess = request.speculation
     model = with_head(asked, guess.method) if guess else asked
     draft = (guess.draft, guess.quant or quant) if guess and guess.draft else None
     account = MemoryAccount(budget_of(hardware, runtime.memory), model, quant, runtime, formats()[kv_dtype], draft)
@@ -145,21 +145,32 @@ def _told(guess: Speculation) -> dict[str, str | float | bool | None]:
     }
 
 
-def speculation_of(
-    changes: Changes, model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, search_dirs: Folders
+def drafts_of(
+    said: Mapping[str, str], model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, search_dirs: Folders
 ) -> Speculation | None:
-    """The drafts that the workload's settings ask for; a drafting model has its own files' format.
+    """The drafts that `workload.` settings say; a drafting model has its own files' format. None without any.
 
     Raises:
-        InputError: every setting that is wrong.
+        InputError: no sane number, no such drafter, or one with another vocabulary; every problem.
     """
-    guess = read_speculation(
-        changes.workload, model, runtime.draft_tokens, lambda name: load_model(name, search_dirs=search_dirs)
-    )
-    if guess and guess.draft:
-        name = quant.name if quant.runtimes and guess.draft.quantization is None else None
-        guess = replace(guess, quant=resolve_quant(guess.draft, name, runtime.family, search_dirs))
-    return guess
+    guess = read_speculation(said, model, runtime.draft_tokens, lambda name: load_model(name, search_dirs=search_dirs))
+    if guess is None or guess.draft is None:
+        return guess
+    name = quant.name if quant.runtimes and guess.draft.quantization is None else None
+    return replace(guess, quant=resolve_quant(guess.draft, name, runtime.family, search_dirs))
+
+
+def _request(
+    arguments: RunArguments,
+    changes: Changes,
+    model: ModelSpec,
+    quant: QuantRecipe,
+    runtime: RuntimeSpec,
+    search_dirs: Folders,
+) -> Request:
+    """What is asked for, with drafts where the workload has some."""
+    guess = drafts_of(changes.workload, model, quant, runtime, search_dirs)
+    return Request(arguments.batch, arguments.prompt, arguments.depth, arguments.output, guess)
 
 
 def replay(

@@ -53,13 +53,16 @@ def serve(
     nothing = RunArguments(None, None, None, None, 0, 0, 0, 0)
     identity = identify(
         nothing, prepared.hardware, prepared.changes, prepared.loaded, prepared.model, prepared.quant,
-        prepared.kv_dtype, prepared.cache, None, prepared.guess,
+        prepared.kv_dtype, prepared.cache, guess=prepared.guess,
     )  # fmt: skip
     result = ServeResult(
         identity, memory, prepared.hardware, (), pool.block_bytes, pool.blocks, _percentiles(scenario.slo),
         scenario.slo.per_request(), scenario.traffic.model_dump(exclude_none=True),
         prices_of(prepared.hardware, scenario.prices), prepared.content,
     )  # fmt: skip
+    if scenario.traffic.priorities and prepared.options.policy != "priority":
+        note = "requests have priorities that this server does not look at: vLLM does, with scheduling_policy: priority"
+        result = replace(result, identity=replace(identity, warnings=(*identity.warnings, note)))
     if not memory.fits:
         return result
     tables = tables or Tables(prepared, progress)
@@ -86,7 +89,7 @@ class Tables:
             progress, prompt_skew=prepared.prompt_skew, guess=prepared.guess,
         )  # fmt: skip
         is_unified = prepared.options.has_unified_cache
-        self.table = step_table(self._simulator, prepared.model, runtime, is_unified=is_unified, guess=prepared.guess)
+        self.table = step_table(self._simulator, prepared.model, runtime, is_unified=is_unified)
         self.power = server_power(self._simulator, prepared.hardware, is_unified=is_unified)
 
     def flush(self) -> None:
@@ -133,11 +136,12 @@ def served_run(seed: int, record: Record, limits: Limits, server: Server, end_ps
     counts = {
         name: getattr(record, name)
         for name in (
-            "arrived", "completed", "failed", "counted_failed", "steps", "busy_ps", "peak_running", "peak_waiting",
-            "in_system_ps", "sojourn_ps",
+            "arrived", "completed", "failed", "counted_failed", "wasted_tokens", "busy_ps", "peak_running",
+            "peak_waiting", "in_system_ps", "sojourn_ps",
         )
     }  # fmt: skip
     counts |= record.failures | {
+        "steps": record.steps(limits.accepted),
         "preemptions": scheduler.preemptions,
         "cached_tokens": scheduler.cached_tokens,
         "kv_peak_blocks": scheduler.pool.peak,
@@ -146,7 +150,7 @@ def served_run(seed: int, record: Record, limits: Limits, server: Server, end_ps
     }
     return ServedRun(
         seed,
-        {name: np.array(column, dtype=np.int64) for name, column in record.rows.items()},
+        {name: column.numbers() for name, column in record.rows.items()},
         _runs(record.intervals),
         {name: np.array(column, dtype=np.int64) for name, column in record.series.items()},
         counts,
@@ -156,7 +160,7 @@ def served_run(seed: int, record: Record, limits: Limits, server: Server, end_ps
 
 def _runs(intervals: Intervals) -> Runs:
     columns = (intervals.first_ps, intervals.more_ps, intervals.count, intervals.tokens)
-    return Runs(*(np.array(column, dtype=np.int64) for column in columns))
+    return Runs(*(column.numbers() for column in columns))
 
 
 def _teller(

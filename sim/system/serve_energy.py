@@ -14,6 +14,8 @@ from sim.system.energy import Draw, draw_of, gpu_name, other_watts, power_of, sa
 from sim.system.step_cost import StepSimulator
 
 Watts = dict[str, float]
+FEW = 8
+"""Tokens of prompts for each sequence that decodes, from which on the prompts alone decide."""
 
 
 class ServerPower:
@@ -58,15 +60,20 @@ class ServerPower:
         """Of the mean step of these, rounded so that few are simulated."""
         tokens = _rounded(found.tokens // found.steps)
         seen = max(tokens, _rounded(found.seen // max(1, found.tokens)))
-        sequences = sequence_knots(max(1, found.decoding // found.steps))[0] if found.decoding >= found.steps else 0
+        sequences = found.decoding // found.steps
+        # A few that decode beside a long piece hardly move its watts, and the table has simulated the piece alone.
+        sequences = sequence_knots(sequences)[0] if sequences * FEW > tokens else 0
         context = _rounded(found.context // found.decoding) if sequences else 0
         return self._of(sequences, context, tokens, seen)
 
     def _watts(self, sequences: int, context: int, tokens: int, seen: int) -> Watts:
         """Simulate one such step."""
-        decode = (1, sequences, max(sequences, context * sequences)) if self._is_unified else (sequences, 1, context)
+        query = self._simulator.query  # with drafts: what verifies; they draw about the same
+        decode = (sequences, query, context + query - 1)
+        if self._is_unified:
+            decode = (1, sequences * query, max(sequences * query, context * sequences))
         groups = tuple(group for group in (decode, (1, tokens, seen)) if group[0] * group[1])
-        outputs = sequences + bool(tokens)
+        outputs = sequences * query + bool(tokens)
         return self._rails(draw_of(self._simulator.trace(groups, outputs), self._hardware, self._power))
 
     def _idle(self) -> Watts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sim.system.generation import check_generation
 from sim.system.memory_account import MemoryAccount, budget_of
 from sim.system.memory_check import memory_use
 from sim.system.plugins import load_hardware
-from sim.system.prediction import speculation_of
+from sim.system.prediction import drafts_of
 from sim.system.recipes import kv_format
 from sim.system.scenario import find_file
 from sim.system.serve_file import ServeFile, read_serve, split_load
@@ -61,7 +62,7 @@ class PreparedServe:
     prompt_skew: float | None = None
     """How uneven the experts are that the tokens of one prompt choose, which are of one text."""
     guess: Speculation | None = None
-    """Drafts that steps verify in which all decode."""
+    """Drafts that the server verifies, of its own layer (`model` has it), a head or another model."""
 
     @property
     def content(self) -> str:
@@ -90,7 +91,7 @@ class PreparedServe:
         runtime, options = self.runtime, self.options
         kv = formats()[self.kv_dtype]
         guess = self.guess
-        draft = (guess.draft, guess.quant or self.quant) if guess and guess.draft else None
+        draft = (guess.draft, guess.quant or self.quant) if guess is not None and guess.draft is not None else None
         account = MemoryAccount(budget_of(self.hardware, runtime.memory), self.model, self.quant, runtime, kv, draft)
         prompt, output = typical_lengths(self.scenario.traffic, self.folder)
         one = Request(1, prompt, 0, output, guess)
@@ -158,16 +159,12 @@ def prepare_serve(
     own = {name: resolve_scalar(text) for name, text in changes.runtime.items() if name in OPTION_NAMES}
     fields = {name: text for name, text in changes.runtime.items() if name not in OPTION_NAMES}
     name = f"{part.name}@{part.version}" if part.version else part.name
+    load = partial(load_model, scenario.model, search_dirs=search_dirs, overrides=changes.model)
     _, hardware, model, of_a_prompt, loaded, _ = gather(
         changes.check,
         lambda: load_hardware(scenario.system.hardware, changes.hardware, search_dirs),
-        lambda: load_model(scenario.model, search_dirs=search_dirs, overrides=changes.model, content=_content(changes)),
-        lambda: load_model(
-            scenario.model,
-            search_dirs=search_dirs,
-            overrides=changes.model,
-            content=changes.workload.get("content", TEXT),
-        ),
+        lambda: load(content=_content(changes)),
+        lambda: load(content=changes.workload.get("content", TEXT)),
         lambda: load_runtime(name, overrides=fields, search_dirs=search_dirs),
         lambda: _check_trace(scenario, folder),
     )
@@ -178,8 +175,10 @@ def prepare_serve(
         lambda: kv_format(scenario.kv_dtype or spec.kv_dtype, spec),
         lambda: server_options(spec.family, spec.ubatch_tokens, own),
     )
-    guess = speculation_of(changes, model, quant, spec, search_dirs)
-    model = with_head(model, guess.method) if guess else model
+    guess = drafts_of(changes.workload, model, quant, spec, search_dirs)
+    if guess is not None:
+        model = with_head(model, guess.method)
+        options = replace(options, step_tokens=guess.drafts + 1, accepted=guess.accepted)
     return PreparedServe(
         scenario, folder, hardware, model, quant, loaded, kv_dtype, options, changes, cache, of_a_prompt.expert_skew,
         guess,
@@ -192,9 +191,10 @@ def _content(changes: Changes) -> str:
     Raises:
         InputError: something else of the workload is set.
     """
-    other = [name for name in changes.workload if name not in ("content", *SETTINGS)]
+    known = ("content", *SETTINGS)
+    other = [name for name in changes.workload if name not in known]
     if other:
-        hint = f"of a server's workload there are content, {', '.join(SETTINGS)}"
+        hint = f"of the workload a server is told {', '.join(known)}"
         raise InputError(
             [Problem("is not set of a server", "bad_override", path=f"workload.{k}", hint=hint) for k in other]
         )

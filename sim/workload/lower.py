@@ -94,7 +94,7 @@ def _decode(
 def drafting_blocks(
     model: ModelSpec, quant: QuantRecipe, runtime: RuntimeSpec, verify: Pass, kv_dtype: str, guess: Speculation
 ) -> tuple[Block, ...]:
-    """What makes the drafts that a pass verifies."""
+    """What drafts the tokens that a pass verifies: a head or layer of the model's own, or another model."""
     if guess.draft is None:
         return (draft_block(model, quant, runtime, verify, kv_dtype, guess),)
     return _drafting_passes(guess, quant, runtime, verify, kv_dtype)

@@ -54,5 +54,7 @@ def test_a_hundred_thousand_requests(root: Path, tmp_path: Path) -> None:
     cost = {requests: _served(tmp_path, root, requests) for requests in (10_000, 30_000, 100_000)}
     assert cost[100_000][0] < 30
     assert cost[100_000][1] < 1
-    assert cost[30_000][0] / 3 == pytest.approx(cost[10_000][0], rel=0.25)
+    further = [(cost[b][0] - cost[a][0]) / (b - a) for a, b in ((10_000, 30_000), (30_000, 100_000))]
+    assert further[1] <= 1.15 * further[0]  # without the start, in which steps are simulated
+    assert cost[30_000][0] / 3 <= 1.15 * cost[10_000][0]
     assert cost[100_000][0] / 10 <= 1.15 * cost[30_000][0] / 3  # less a request is as good: the start is shared by more

@@ -154,7 +154,8 @@ def test_all_that_is_wrong_with_a_server_is_said_at_once(scenario: Path, capsys:
         "max_num_seqs: must be from 1 to 2147483648, not 0",
         "gpu_memory_utilization: must be above 0 and at most 1, not 2",
         "chunked_prefill_size: is no option of this server; there are max_num_seqs, max_num_batched_tokens, "
-        "max_model_len, block_size, gpu_memory_utilization, prefix_caching, async_scheduling, max_queued_requests",
+        "max_model_len, block_size, gpu_memory_utilization, prefix_caching, async_scheduling, scheduling_policy, "
+        "max_queued_requests",
     ]
 
 

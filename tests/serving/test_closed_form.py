@@ -48,7 +48,7 @@ def test_closed_form_equals_stepping(scheduler: str, traffic: int, plans_ahead: 
         (fast, server), (slow, stepped) = both
         assert rows(fast) == rows(slow)
         assert token_times(fast) == token_times(slow)
-        assert (fast.busy_ps, fast.steps, fast.completed) == (slow.busy_ps, slow.steps, 40)
+        assert (fast.busy_ps, fast.steps(), fast.completed) == (slow.busy_ps, slow.steps(), 40)
         assert server.scheduler.pool.peak == stepped.scheduler.pool.peak
         assert len(fast.intervals.count) < len(slow.intervals.count)
         preempted += server.scheduler.preemptions

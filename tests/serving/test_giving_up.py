@@ -17,7 +17,7 @@ def test_who_comes_to_a_full_queue_is_turned_away() -> None:
     """Five at once, two may wait before the server looks: three go."""
     traffic = {"arrivals": {"kind": "burst"}, "prompt": 10, "output": 3}
     record, _ = serve("vllm", traffic, 5, limits=Limits(8, 100, 1000, max_waiting=2), table=flat(STEP))
-    assert (record.completed, record.failures) == (2, {"refused": 0, "turned_away": 3, "timed_out": 0})
+    assert (record.completed, record.failures) == (2, {"refused": 0, "turned_away": 3, "timed_out": 0, "cancelled": 0})
 
 
 def test_who_waits_too_long_for_the_first_token_is_gone() -> None:
@@ -32,7 +32,7 @@ def test_an_answer_that_takes_too_long_stops_with_the_step_that_runs() -> None:
     """Nine tokens would take nine steps; the client gives up after 4.5, and the fifth is the last one."""
     traffic = {"arrivals": {"kind": "burst"}, "prompt": 10, "output": {"constant": 9}, "timeout": {"e2e": "4500 us"}}
     record, server = serve("vllm", traffic, 1, limits=ONE, table=flat(STEP))
-    assert (record.completed, record.failures["timed_out"], record.steps) == (0, 1, 5)
+    assert (record.completed, record.failures["timed_out"], record.steps()) == (0, 1, 5)
     assert (server.scheduler.pool.used, server.scheduler.decoding.count, len(server.scheduler.running)) == (0, 0, 0)
 
 

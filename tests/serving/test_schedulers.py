@@ -41,7 +41,7 @@ def test_vllm_preempts_the_last_and_computes_it_again() -> None:
     """
     traffic = {"arrivals": BURST, "prompt": 4, "output": 6}
     record, server = serve("vllm", traffic, 2, limits=Limits(8, 100, 12, block_tokens=4), table=flat(STEP))
-    (_, _, first, end, *_, preempted), (_, _, first_2, end_2, *_, preempted_2) = rows(record)
+    (_, _, first, end, *_, preempted, _), (_, _, first_2, end_2, *_, preempted_2, _) = rows(record)
     assert (first // STEP, end // STEP, preempted) == (1, 6, 0)
     assert (first_2 // STEP, preempted_2) == (1, 1)
     assert end_2 // STEP == 6 + 5  # tokens 2 to 6: the first of them with the prompt that is computed again
