@@ -49,7 +49,7 @@ def is_split(op: Attention, rule: KernelRule) -> bool:
 
 
 def prefill_kernel(
-    op: Attention, name: str, rule: KernelRule, kv: Format, act: Format, sms: int, *, inputs_resident: bool
+    op: Attention, name: str, rule: KernelRule, kv: Format, act: Format, sms: int, *, inputs_resident: float
 ) -> Kernel:
     """Query tiles x KV heads (or heads) x sequences; causal, so later tiles walk more keys.
 
@@ -97,7 +97,7 @@ def prefill_kernel(
 
 
 def decode_kernel(
-    op: Attention, name: str, rule: KernelRule, kv: Format, act: Format, slots: int, *, inputs_resident: bool
+    op: Attention, name: str, rule: KernelRule, kv: Format, act: Format, slots: int, *, inputs_resident: float
 ) -> Kernel:
     """One query per sequence: the keys of each (sequence, KV head) are split over CTAs to fill the GPU."""
     packed = _packed(op, rule)

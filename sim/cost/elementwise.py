@@ -15,12 +15,12 @@ NORM_SYNC_CYCLES = 250
 """Two block-wide reductions of a row: five shuffle rounds, a shared-memory exchange and a barrier each."""
 
 
-def streaming_kernel(op: Elementwise, name: str, bits: float, *, inputs_resident: bool) -> Kernel:
+def streaming_kernel(op: Elementwise, name: str, bits: float, *, inputs_resident: float) -> Kernel:
     """One pass over the elements; a reduction takes a CTA per row, anything else a CTA per 8 KiB, unless it says."""
     read = float(op.read_bytes if op.read_bytes is not None else op.elements * op.reads * bits / 8)
     write = float(op.write_bytes if op.write_bytes is not None else op.elements * op.writes * bits / 8)
     tiles = op.walkers or op.rows or max(1, ceil(max(read, write) / (THREADS * BYTES_PER_THREAD)))
-    resident = inputs_resident and not op.is_cold
+    resident = 0.0 if op.is_cold else inputs_resident
     return Kernel(
         name=name,
         tiles=tiles,
@@ -49,7 +49,7 @@ def _row_cycles(op: Elementwise) -> int:
     return NORM_SYNC_CYCLES if op.row_cycles is None else op.row_cycles
 
 
-def custom_kernel(op: Custom, name: str, *, inputs_resident: bool) -> Kernel:
+def custom_kernel(op: Custom, name: str, *, inputs_resident: float) -> Kernel:
     """A kernel known by its totals, spread evenly over its CTAs in steps of 16 KiB."""
     steps = max(1, ceil(op.read_bytes / op.ctas / 16384))
     return Kernel(

@@ -64,7 +64,7 @@ def gemm_kernel(
     formats: Formats,
     slots: int,
     *,
-    inputs_resident: bool,
+    inputs_resident: float,
     split: int | None = None,
 ) -> Kernel:
     """The kernel of a dense GEMM; `slots` = CTAs that the GPU holds at once (for the choice of K-splits).
@@ -108,7 +108,7 @@ def gemm_kernel(
 
 
 def grouped_kernel(
-    op: GroupedGemm, name: str, rule: KernelRule, formats: Formats, sms: int, *, inputs_resident: bool
+    op: GroupedGemm, name: str, rule: KernelRule, formats: Formats, sms: int, *, inputs_resident: float
 ) -> Kernel:
     """The kernel of one GEMM per active expert: expected experts and row tiles from the routing's popularity."""
     rows_total = op.tokens * op.top_k

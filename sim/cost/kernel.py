@@ -26,11 +26,15 @@ MOST_CTAS = 2**26
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Bytes of an op by role: activations in and out, and what streams from memory (weights, KV, cold rows)."""
+    """Bytes of an op by role: activations in and out, and what streams from memory (weights, KV, cold rows).
+
+    `is_read_at_once`: the first wave of tiles reads all activations, as of a GEMM whose tiles share them.
+    """
 
     input_bytes: float
     stream_bytes: float
     output_bytes: float
+    is_read_at_once: bool = False
 
 
 class Lowering:
@@ -63,8 +67,8 @@ class Lowering:
             raise WorkloadError([replace(problem, path=op.id) for problem in error.problems]) from None
         return name, self.runtime.kernels[name]
 
-    def kernel(self, op: Op, *, inputs_resident: bool = False) -> Kernel:
-        """The CTA programs of `op`; `inputs_resident`: the activations it reads are in L2.
+    def kernel(self, op: Op, *, inputs_resident: float = 0.0) -> Kernel:
+        """The CTA programs of `op`; `inputs_resident`: the share of the activations it reads that is in L2.
 
         Raises:
             WorkloadError: there is no kernel for it, or it makes more CTAs than are simulated.
@@ -75,7 +79,7 @@ class Lowering:
             raise WorkloadError(Problem(message, code="too_large", path=op.id))
         return kernel
 
-    def _kernel(self, op: Op, *, inputs_resident: bool) -> Kernel:
+    def _kernel(self, op: Op, *, inputs_resident: float) -> Kernel:
         if isinstance(op, Elementwise):
             bits = self._format(op.dtype).bits_per_weight
             return streaming_kernel(op, op.site or op.kind, bits, inputs_resident=inputs_resident)
@@ -88,7 +92,7 @@ class Lowering:
             return self._grouped(op, name, rule, inputs_resident=inputs_resident)
         return self._sequence_kernel(op, name, rule, inputs_resident=inputs_resident)
 
-    def _sequence_kernel(self, op: Op, name: str, rule: KernelRule, *, inputs_resident: bool) -> Kernel:
+    def _sequence_kernel(self, op: Op, name: str, rule: KernelRule, *, inputs_resident: float) -> Kernel:
         """Kernels in which tokens see each other."""
         if isinstance(op, Scan):
             state, act = self._format(op.state_dtype), self._format(op.dtype)
@@ -99,7 +103,7 @@ class Lowering:
         build = decode_kernel if op.query == 1 else prefill_kernel
         return build(op, name, rule, kv, act, self.sms, inputs_resident=inputs_resident)
 
-    def _gemm(self, op: Gemm, name: str, rule: KernelRule, *, inputs_resident: bool) -> Kernel:
+    def _gemm(self, op: Gemm, name: str, rule: KernelRule, *, inputs_resident: float) -> Kernel:
         """The rule's kernel; of several variants the one that the estimate finds fastest, the first of equals."""
         if name not in self._variants:
             self._variants[name] = expanded(rule)
@@ -113,7 +117,7 @@ class Lowering:
             return kernels[0]
         return min(kernels, key=self._estimate)
 
-    def _grouped(self, op: GroupedGemm, name: str, rule: KernelRule, *, inputs_resident: bool) -> Kernel:
+    def _grouped(self, op: GroupedGemm, name: str, rule: KernelRule, *, inputs_resident: float) -> Kernel:
         """The rule's kernel; of several variants the one that the estimate finds fastest."""
         if name not in self._variants:
             self._variants[name] = expanded(rule)
@@ -133,7 +137,8 @@ class Lowering:
             return Traffic(0.0, read, write) if op.is_cold else Traffic(read, 0.0, write)
         if isinstance(op, Gemm):
             width = op.n / 2 if op.is_gated else op.n
-            return Traffic(op.m * op.k * bits[op.inputs], op.n * op.k * bits[op.dtype], op.m * width * bits[op.outputs])
+            weights, outputs = op.n * op.k * bits[op.dtype], op.m * width * bits[op.outputs]
+            return Traffic(op.m * op.k * bits[op.inputs], weights, outputs, is_read_at_once=True)
         if isinstance(op, GroupedGemm):
             rows, width = op.tokens * op.top_k, op.n / 2 if op.is_gated else op.n
             active = route(op.tokens, op.experts, op.top_k, op.skew, 128, op.power).active

@@ -46,7 +46,7 @@ def _work(op: Scan, rule: KernelRule) -> float:
     return flops(op)
 
 
-def scan_kernel(op: Scan, name: str, rule: KernelRule, state: Format, act: Format, *, inputs_resident: bool) -> Kernel:
+def scan_kernel(op: Scan, name: str, rule: KernelRule, state: Format, act: Format, *, inputs_resident: float) -> Kernel:
     """The pass over the states: a CTA per head and slice of its columns, a K-step per chunk of tokens."""
     columns = ceil(op.value_dim / rule.tile_n)
     tiles = op.batch * op.heads * columns

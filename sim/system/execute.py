@@ -95,7 +95,7 @@ class StepRunner:
             prepared.append(jobs)
         return prepared
 
-    def _job(self, op: Op, inputs_resident: bool, flushed_bytes: float) -> Job:
+    def _job(self, op: Op, inputs_resident: float, flushed_bytes: float) -> Job:
         if isinstance(op, Host):
             duration = round(op.duration_s * 1e12)
             return Job(op, "host", duration, {"step": duration})

@@ -1,8 +1,10 @@
 """What stays in L2 from one op to the next: an LRU over whole activation tensors, with write-back.
 
-An op finds its inputs in L2 when their producers' outputs have not been pushed out since. Weights and KV stream through
-and push older tensors out; a tensor that was written and is pushed out costs a write to memory, charged to the op that
-pushes it. A tensor written again in place (the same op of the next layer) replaces its old copy.
+An op finds its inputs in L2 as far as their producers' outputs have not been pushed out since. Weights and KV stream
+through and push older tensors out, and so does what an op itself streams and writes while it walks over its inputs: of
+two tensors of 16 MB the end of the first is gone before it is read, though it was there when the op began. A tensor
+that was written and is pushed out costs a write to memory, charged to the op that pushes it. A tensor written again in
+place (the same op of the next layer) replaces its old copy.
 """
 
 from __future__ import annotations
@@ -12,12 +14,15 @@ from dataclasses import dataclass
 
 from sim.cost.kernel import Traffic
 
+SHARES = 8
+"""Steps in which a share is told, so that ops that differ by little are one kernel."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an op meets: whether its inputs are in L2, and the dirty bytes it pushes out to memory."""
+    """What an op meets: the share of its inputs that is still in L2 when it is read, the dirty bytes it pushes out."""
 
-    inputs_resident: bool
+    inputs_resident: float
     flushed_bytes: float
 
 
@@ -36,7 +41,7 @@ class Residency:
         """
         if traffic is None:
             return self._bypass(op_id, after)
-        resident = bool(after) and all(name in self._held for name in after)
+        resident = self._share(after, traffic)
         for name in after:
             if name in self._held:
                 self._held.move_to_end(name)
@@ -46,6 +51,24 @@ class Residency:
         if traffic.output_bytes:
             flushed += self._hold(op_id, traffic.output_bytes, is_dirty=True)
         return Found(resident, flushed)
+
+    def _share(self, after: tuple[str, ...], traffic: Traffic) -> float:
+        """How much of the inputs an LRU still holds when they are read, in steps of 1 / `SHARES`.
+
+        Byte x of an input was last touched before all that is newer in L2, its own end included, and before what the op
+        has moved until it comes to x: an even part of it, or nothing where all inputs are read at once.
+        """
+        if not after or any(name not in self._held for name in after):
+            return 0.0
+        moved = 0.0 if traffic.is_read_at_once else traffic.stream_bytes + traffic.output_bytes
+        newer, found, total = 0.0, 0.0, 0.0
+        for name, (size, _) in reversed(self._held.items()):
+            newer += size
+            if name in after:
+                room = self._capacity - newer
+                found += size * (1.0 if moved <= room else max(0.0, room / moved))
+                total += size
+        return round(found / total * SHARES) / SHARES if total else 1.0
 
     def _bypass(self, op_id: str, after: tuple[str, ...]) -> Found:
         """An op of a component beside the GPU reads and writes memory, not L2.
@@ -60,7 +83,7 @@ class Residency:
                 self._held[name] = (size, False)
         if op_id in self._held:
             self._bytes -= self._held.pop(op_id)[0]
-        return Found(inputs_resident=False, flushed_bytes=flushed)
+        return Found(inputs_resident=0.0, flushed_bytes=flushed)
 
     def _hold(self, name: str, size: float, *, is_dirty: bool) -> float:
         """Bring a tensor in; the dirty bytes that had to go to memory for it."""

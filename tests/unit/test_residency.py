@@ -10,7 +10,7 @@ def test_an_output_is_found_by_the_op_that_reads_it_next() -> None:
     residency = Residency(1000.0)
     assert not residency.visit("a", (), Traffic(0, 0, 400)).inputs_resident
     found = residency.visit("b", ("a",), Traffic(400, 0, 100))
-    assert found.inputs_resident
+    assert found.inputs_resident == 1
     assert found.flushed_bytes == 0
 
 
@@ -54,3 +54,27 @@ def test_every_dirty_byte_is_written_back_once_or_still_held() -> None:
     flushed = sum(residency.visit(f"op{n}", (), Traffic(0, 0, size)).flushed_bytes for n, size in enumerate(written))
     flushed += residency.visit("end", (), Traffic(0, 1000, 0)).flushed_bytes
     assert flushed == sum(written)
+
+
+def test_what_an_op_writes_on_its_way_pushes_out_the_end_of_what_it_reads() -> None:
+    """Of 600 bytes in a cache of 1,000, read beside 800 written: 400 are moved when half of them have been read."""
+    residency = Residency(1000.0)
+    residency.visit("a", (), Traffic(0, 0, 600))
+    assert residency.visit("b", ("a",), Traffic(600, 0, 800)).inputs_resident == 0.5
+
+
+def test_a_gemm_reads_its_activations_before_its_weights_have_passed() -> None:
+    residency = Residency(1000.0)
+    residency.visit("a", (), Traffic(0, 0, 600))
+    assert residency.visit("b", ("a",), Traffic(600, 5000, 800, is_read_at_once=True)).inputs_resident == 1
+
+
+def test_of_two_inputs_the_older_one_is_pushed_out_first() -> None:
+    """400 older and 400 newer bytes, 800 moved: 200 are free for the older input, 600 for the newer one.
+
+    They find 1/4 and 3/4 of theirs: a half of all.
+    """
+    residency = Residency(1000.0)
+    residency.visit("old", (), Traffic(0, 0, 400))
+    residency.visit("new", (), Traffic(0, 0, 400))
+    assert residency.visit("both", ("old", "new"), Traffic(800, 0, 800)).inputs_resident == 0.5
