@@ -38,7 +38,8 @@ def test_no_source_of_a_number_names_a_machine_that_is_never_calibrated_on() -> 
 
 def test_own_kernels_are_those_with_a_fitted_number() -> None:
     own = own_kernels("tensorrt-llm")
-    assert {"fmha_ws_128", "fmha_ws_64"} <= own  # a number of the rule; like that one
+    assert {"nvfp4_cutlass", "mmha_128", "mmha_64"} <= own  # a number of the rule; of its library; like that one
+    assert "fmha_ws_128" not in own  # like vLLM's, with its library's numbers
     assert "cublas_bf16_wide" not in own  # of vLLM's file
     assert "fp8_scaled_mm" not in own_kernels("sglang")  # like vLLM's, and nothing else
 
