@@ -15,22 +15,8 @@ from pydantic import Field, Strict
 
 from sim.errors import Problem, WorkloadError
 from sim.workload.launch import Launch, Site
-from sim.workload.runtime_fields import ANY, Frozen, Number, Range, Seconds, Tile, Whole
+from sim.workload.runtime_fields import ANY, Frozen, Number, Range, Seconds, Tile, Variant, Whole
 from sim.workload.runtime_memory import LoadRules, MemoryRules
-
-
-class Variant(Frozen):
-    """One tile that a library has compiled for a kernel; what it leaves out is as the rule says."""
-
-    m: Tile = Field(description="rows of a tile")
-    n: Tile = Field(description="columns of a tile")
-    k: Tile | None = Field(None, description="depth of a K-step")
-    stages: Whole | None = Field(None, gt=0, description="K-steps whose fetches may be outstanding")
-    ctas_per_sm: Whole | None = Field(None, gt=0, description="CTAs that an SM holds at once")
-    threads: Whole | None = Field(None, gt=0, le=1024, description="threads of a CTA")
-    step_cycles: Whole | None = Field(None, ge=0, description="as of the rule")
-    alu_flops_per_weight: Number | None = Field(None, ge=0, description="as of the rule")
-    splits: tuple[Tile, ...] = Field((1,), description="K-splits that the library tries with this tile")
 
 
 class KernelRule(Frozen):

@@ -38,7 +38,8 @@ def test_no_source_of_a_number_names_a_machine_that_is_never_calibrated_on() -> 
 
 def test_own_kernels_are_those_with_a_fitted_number() -> None:
     own = own_kernels("tensorrt-llm")
-    assert {"fmha_ws_128", "fmha_ws_64"} <= own  # a number of the rule; like that one
+    assert {"nvfp4_cutlass", "mmha_128", "mmha_64"} <= own  # a number of the rule; of its library; like that one
+    assert "fmha_ws_128" not in own  # like vLLM's, with its library's numbers
     assert "cublas_bf16_wide" not in own  # of vLLM's file
     assert "fp8_scaled_mm" not in own_kernels("sglang")  # like vLLM's, and nothing else
 
@@ -46,13 +47,13 @@ def test_own_kernels_are_those_with_a_fitted_number() -> None:
 def test_what_belongs_to_which_hold_out() -> None:
     band = f"band of sizes (N {BAND['n'][0]:,} to {BAND['n'][1]:,}, K 6,144 to 7,168): l40s bf16"
     others = "runtime without numbers of its own: l40s gemm bf16 sglang"
-    assert set_apart(_row(), "cublas_bf16_ada", own_kernels("sglang")) == [band, others]
+    assert set_apart(_row(), "cublas_bf16_wide", own_kernels("sglang")) == [band, others]
     assert set_apart(_row(n=64), "mine", frozenset({"mine"})) == []
     assert set_apart(_row("b200"), "x", frozenset()) == ["machine never calibrated on: b200 gemm bf16 sglang"]
 
 
 def test_the_report_tells_them_apart() -> None:
-    compared = (Compared(_row(), 1.1e-5, "", "cublas_bf16_ada"), Compared(_row(runtime="vllm"), 0.8e-5, "", "x"))
+    compared = (Compared(_row(), 1.1e-5, "", "cublas_bf16_wide"), Compared(_row(runtime="vllm"), 0.8e-5, "", "x"))
     report = KernelReport(compared, {}, {}, {})
     found = report.set_apart()
     assert {name.partition(":")[0].partition(" (")[0]: f.count for name, f in found.items()} == {
