@@ -10,7 +10,7 @@ import pytest
 
 from sim.cli import main
 from sim.errors import SpecError
-from sim.paths import find
+from sim.paths import available, find
 from sim.system.calibrated import calibrated
 from sim.system.catalogue import schema
 from sim.system.measurements import count, fields_of
@@ -173,3 +173,14 @@ def test_the_list_says_value_unit_range_and_count(capsys: pytest.CaptureFixture[
     assert main(["list", "calibrated"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert f"0.002 s (0.001 to 0.004; {request['records']} records): prefill of 57 to 62 tokens" in said
+
+
+def test_runtimes_rest_on_sixty_calibrated_numbers_at_most() -> None:
+    """All runtimes together; each further one has to take another's place, shared or derived."""
+    runtimes = set(available("runtimes"))
+    names = [
+        number.name
+        for number in calibrated()
+        if number.name.partition(".base.")[0].partition(".versions.")[0] in runtimes
+    ]
+    assert 0 < len(names) <= 60, names
