@@ -27,18 +27,22 @@ class Parser(argparse.ArgumentParser):
         hint = None
         if message.startswith("unrecognized arguments: "):
             word = message.partition(": ")[2].split()[0]
-            known = [option for action in self._all_actions() for option in action.option_strings]
+            known = self._options()
             guess = closest(word, known)
+            others = known.get(word.partition("=")[0], [])
             hint = f"did you mean {guess}?" if guess else f"see {self.prog} --help"
+            hint = f"this verb has none; a flag of {', '.join(others)}" if others else hint
         raise InputError(Problem(message, code="usage", hint=hint))
 
-    def _all_actions(self) -> list[argparse.Action]:
-        actions = list(self._actions)
+    def _options(self) -> dict[str, list[str]]:
+        """Every option of every verb -> the verbs that have it."""
+        found: dict[str, list[str]] = {option: [] for action in self._actions for option in action.option_strings}
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
-                for parser in action.choices.values():
-                    actions += parser._actions
-        return actions
+                for verb, parser in action.choices.items():
+                    for option in parser._option_string_actions:
+                        found.setdefault(option, []).append(verb)
+        return found
 
 
 def count(text: str) -> int | str:

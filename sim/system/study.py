@@ -216,7 +216,7 @@ def shape_problems(study: Study) -> list[Problem]:
         groups = [tuple(paths)] if study.sample.kind == "zip" else study.groups
         found += [each for group in groups for each in _uneven(study, group)]
     if study.sample.kind in ("grid", "zip"):
-        hint = "a step or n makes values of it; or draw from it: sample: random 100"
+        hint = "give it a step (from..to:step, or step: or n: in a file), or draw from it: sample: random 100"
         for axis in study.axes:
             if axis.interval is not None:
                 found.append(replace(_of_axis(study, axis, "is a range without a step"), hint=hint))
