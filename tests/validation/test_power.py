@@ -54,7 +54,8 @@ def test_clock_caps_cost_decode_little_and_prefill_some() -> None:
         free = sim.run(**shared).rates()
         for clock in (2000, 2100, 2200):
             held = sim.run(**shared, set={"power.clock_cap": f"{clock} MHz"}).rates()
-            assert 0.98 <= (held["decode_tok_s"] or 0) / (free["decode_tok_s"] or 1) <= 1.0, (model, clock)
+            # Half a per cent: a kernel is folded otherwise at another clock.
+            assert 0.98 <= (held["decode_tok_s"] or 0) / (free["decode_tok_s"] or 1) <= 1.005, (model, clock)
             lost.append(1 - (held["prefill_tok_s"] or 0) / (free["prefill_tok_s"] or 1))
     assert 0.06 <= mean(lost) <= 0.10
     assert max(lost) <= 0.17
