@@ -62,6 +62,7 @@ validate: setup
 	$(bin)/sparksim validate memory --check
 	$(bin)/sparksim validate power --check
 	$(bin)/sparksim validate tenants --check
+	$(bin)/sparksim validate machines --check
 
 check:
 	@$(MAKE) --no-print-directory lint
