@@ -23,7 +23,7 @@ from sim.workload.op import OP_KINDS
 from sim.workload.quant import weights_bytes
 
 TOLERANCE = 0.25
-EXAMPLES = sorted(path.stem for path in (Path(__file__).parents[2] / "examples").glob("[0-9]*.py"))
+EXAMPLES = sorted(path.stem for path in (Path(__file__).parents[2] / "examples").glob("*.out"))
 NUMBER = re.compile(r"(?<![\w.-])\d+(?:\.\d+)?(?![\w-]|\.\d)")
 
 
@@ -284,7 +284,7 @@ PROPERTIES = {
     "08_office": more_users_wait_longer,
     "09_coding_agents": the_prefix_cache_spares_most_prompts,
     "10_nightly_batch": a_larger_batch_is_done_earlier,
-    "11_nine_years": nine_years_bought_room_and_joules_not_bandwidth,
+    "nine_years": nine_years_bought_room_and_joules_not_bandwidth,
     "12_bandwidth": faster_memory_brings_nothing_beyond_the_link,
     "13_context_and_batch": more_sequences_and_longer_contexts_take_longer_until_they_do_not_fit,
     "14_latency_or_throughput": fewer_bits_are_faster_and_batches_trade_time_for_throughput,

@@ -3,7 +3,7 @@
 A dense model and two mixtures of experts, on one GPU of each DGX-1 (eight are in the box; several GPUs at one model are
 not simulated) and on the Spark's one chip. Watts of a DGX-1 are at most an eighth of its box's, those of a Spark are
 counted from the run; a million tokens costs the price over three years, and electricity.
-Usage: 11_nine_years.py [FOLDER]
+Usage: nine_years.py [FOLDER]
 """
 
 import sys
