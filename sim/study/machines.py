@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sim.component.compute_units import ComputeUnitsSpec
 from sim.component.machine import MachineSpec
 from sim.component.memory import MemorySpec
 from sim.component.power import PowerSpec
-from sim.errors import InputError, Problem
+from sim.errors import InputError, Problem, gather
 from sim.hwspec import FieldInfo, HardwareSpec
 from sim.result.run_result import RunResult
 from sim.study.machines_text import to_text
@@ -200,9 +201,9 @@ def compare_machines(
     """
     costs.check()
     _check(machines)
-    runtime = asked.arguments.get("runtime")
-    base = load_runtime(str(runtime), search_dirs=asked.search_dirs).spec if isinstance(runtime, str | Path) else None
-    rows = [row for machine in machines for row in _rows(machine, base, asked, progress)]
+    known = [partial(load_hardware, machine, None, asked.search_dirs) for machine in machines]
+    *boxes, base = gather(*known, partial(_runtime, asked))
+    rows = [row for box in boxes for row in _rows(box, base, asked, progress)]
     strange = sorted(set(costs.prices) - {row.hardware.name for row in rows})
     if strange:
         raise InputError([Problem(f"{name[:80]!r} is not compared", "bad_argument", path="price") for name in strange])
@@ -211,6 +212,12 @@ def compare_machines(
         raise InputError([Problem(str(row.refused), "unsuitable_runtime", path=row.hardware.name) for row in rows])
     names = ("model", "quant", "kv_dtype", "batch", "prompt_tokens", "context_depth", "output_tokens")
     return MachineTable(tuple(rows), costs, {name: getattr(told, name) for name in names})
+
+
+def _runtime(asked: Asked) -> RuntimeSpec | None:
+    """The runtime that is asked for by name; None where it is given otherwise."""
+    runtime = asked.arguments.get("runtime")
+    return load_runtime(str(runtime), search_dirs=asked.search_dirs).spec if isinstance(runtime, str | Path) else None
 
 
 def _check(machines: Sequence[str | Path | HardwareSpec]) -> None:
@@ -228,16 +235,15 @@ def _twice(names: Sequence[str]) -> list[str]:
 
 
 def _rows(
-    machine: str | Path | HardwareSpec, base: RuntimeSpec | None, asked: Asked, progress: Progress | None
+    hardware: HardwareSpec, base: RuntimeSpec | None, asked: Asked, progress: Progress | None
 ) -> list[MachineRow]:
     """A row, or one for each build of the runtime where the machine's GPU needs others than the one asked for."""
-    hardware = machine if isinstance(machine, HardwareSpec) else load_hardware(machine, {}, asked.search_dirs)
     told = None if progress is None else lambda text: progress(f"{hardware.name}: {text}")
     builds = _builds_for(hardware, base, asked)
     if not builds:
         assert base is not None
         return [MachineRow(hardware, None, None, f"{base.name} has no kernels for its GPU", _price_of(hardware))]
-    return [_row(asked.prepare({"hardware": machine} | ({"runtime": name} if name else {})), told) for name in builds]
+    return [_row(asked.prepare({"hardware": hardware} | ({"runtime": name} if name else {})), told) for name in builds]
 
 
 def _row(prepared: Prepared, progress: Progress | None) -> MachineRow:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
+from sim.errors import InputError, Problem
 from sim.paths import find
 from sim.yamlfile import load_yaml, validate_model
 
@@ -301,9 +302,15 @@ def validate_serving(
     """Simulate every published run; `family`: only of models whose name begins so.
 
     `server_of`: from a scenario, who serves it and others whose steps take as long.
+
+    Raises:
+        InputError: no run is of such a model.
     """
     records = read_records().records
     chosen = [one for one in records if family is None or one.model.startswith(family)]
+    if not chosen:
+        hint = f"there are: {', '.join(sorted({one.model for one in records}))}"
+        raise InputError(Problem("no run is of this family", "no_records", path="family", hint=hint))
     rows: list[ServingRow] = []
     knees: list[Knee] = []
     done = 0

@@ -92,6 +92,11 @@ def test_2_bad_input(extra: list[str], message: str, capsys: pytest.CaptureFixtu
     assert error_of(printed.out)["exit_code"] == 2
 
 
+def test_2_a_family_without_published_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "serving", "--family", "zzz", "--quiet"]) == 2
+    assert "family: no run is of this family; there are: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("call", "named"),
     [

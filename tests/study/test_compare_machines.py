@@ -130,6 +130,12 @@ def test_what_cannot_be_compared_is_said(machines: list[str], more: dict[str, ob
         sim.compare_machines(machines, **{"model": "qwen3-0.6b", "runtime": "llama.cpp"} | more)
 
 
+def test_machines_and_runtime_that_there_are_not_are_said_together():
+    with pytest.raises(InputError) as caught:
+        sim.compare_machines(["dgx-spark", "nope", "neither"], model="qwen3-0.6b", runtime="vlm")
+    assert [problem.code for problem in caught.value.problems] == ["unknown_hardware"] * 2 + ["unknown_runtime"]
+
+
 def test_the_verb_prints_a_table_or_json_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     flags = ["compare", "--hardware", "dgx-spark", "--hardware", "m4-max", *FLAGS]
     assert main([*flags, "--plot", str(tmp_path / "boxes")]) == 0
